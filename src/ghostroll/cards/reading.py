@@ -1,0 +1,82 @@
+"""Opening what is on a card: read-only, never through a link, and only believed while the card is there."""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from ghostroll.cards.volume import Medium
+from ghostroll.errors import SourceUnreadable
+from ghostroll.model import Source
+
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+_RETRY = "run 'ghostroll retry' with the card in"
+
+
+@contextlib.contextmanager
+def open_below(root: bytes, path: bytes, flags: int) -> Iterator[int]:
+    """A descriptor of something below `root`, reached without following any link on the way. Raises OSError."""
+    folders = path.split(b"/")
+    name = folders.pop()
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            inner = os.open(folder, _FOLDER, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        inner = os.open(name, flags, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        yield inner
+    finally:
+        os.close(inner)
+
+
+@contextlib.contextmanager
+def open_source(medium: Medium, source: Source) -> Iterator[int]:
+    """A card's file for reading from its start to its end.
+
+    Leaving without an error vouches that the whole file was read, that it is as the inventory has it,
+    and that the card is still the same one. Raises SourceUnreadable for a trouble of this file,
+    CardGone where no byte of the card may be believed.
+    """
+    try:
+        with open_below(medium.root, source.path, _FILE) as descriptor:
+            _check_same(os.fstat(descriptor), source)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            yield descriptor
+            if os.lseek(descriptor, 0, os.SEEK_CUR) != source.size:
+                medium.check_present()
+                raise SourceUnreadable(f"ended early: {_RETRY}")
+            _check_same(os.fstat(descriptor), source)
+            # The card's pages are not needed twice; the library's copy is what renders read.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    except OSError as error:
+        medium.check_present()
+        raise SourceUnreadable(_explain(error)) from error
+    medium.check_present()
+
+
+def read_head(medium: Medium, path: bytes, size: int) -> bytes:
+    """The first `size` bytes of a card's file, or all of a shorter one. Raises OSError."""
+    with open_below(medium.root, path, _FILE) as descriptor:
+        return os.read(descriptor, size)
+
+
+def _check_same(found: os.stat_result, source: Source) -> None:
+    if not stat.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns) != (
+        source.size,
+        source.mtime_ns,
+    ):
+        raise SourceUnreadable(f"changed since the card was scanned: {_RETRY}")
+
+
+def _explain(error: OSError) -> str:
+    if error.errno == errno.EIO:
+        return f"the card gives a read error here (a bad sector?): clean its contacts and {_RETRY}"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        return f"is not there any more: {_RETRY}"
+    return f"can't be read ({error.strerror}): {_RETRY}"

@@ -1,0 +1,172 @@
+"""Which volume a folder is on, and whether that volume is still there.
+
+A pulled or swapped card does not make `read()` fail. What tells is the disk's `diskseq` in sysfs, which
+rises at every change of the medium (kernel: Documentation/ABI/stable/sysfs-block), and its size.
+"""
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+
+import pyudev
+
+from ghostroll.errors import CardGone, UsageError
+from ghostroll.model import Volume
+
+_SECTOR = 512  # bytes; the unit of `size` in sysfs, whatever the disk's own
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+# Filesystems whose statvfs id is made from their UUID (kernel: ext4/super.c, xfs_super.c, btrfs/super.c).
+_ID_FROM_UUID = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo, as far as it matters here."""
+
+    device: int
+    root: bytes
+    point: bytes
+    filesystem: str
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """A volume in its slot: enough to tell later that it is still the same one.
+
+    `disk` is the sysfs folder of the whole disk, None where the filesystem has none.
+    """
+
+    root: bytes
+    device: int
+    inode: int
+    disk: str | None
+    diskseq: str | None
+
+    def check_present(self) -> None:
+        """Raise CardGone unless the medium that was identified is the one in the slot now."""
+        try:
+            found = os.stat(self.root)
+        except OSError as error:
+            raise CardGone(
+                f"the card is gone ({error.strerror}): put it back in and the copy goes on"
+            ) from error
+        if (found.st_dev, found.st_ino) != (self.device, self.inode):
+            raise CardGone(
+                "the card is gone, another one is in its place: put it back in and the copy goes on"
+            )
+        if self.disk is not None and (
+            _read(self.disk, "diskseq") != self.diskseq or _read(self.disk, "size") == "0"
+        ):
+            raise CardGone("the card was pulled or swapped: put it back in and the copy goes on")
+
+
+def parse_mountinfo(text: bytes) -> list[Mount]:
+    """The mounts in a mountinfo file (format: proc(5)), later ones on top."""
+    mounts = []
+    for line in text.splitlines():
+        fields = line.split(b" ")
+        with contextlib.suppress(ValueError, IndexError):
+            tail = fields.index(b"-")
+            major, minor = fields[2].split(b":")
+            mounts.append(
+                Mount(
+                    os.makedev(int(major), int(minor)),
+                    _unescape(fields[3]),
+                    _unescape(fields[4]),
+                    fields[tail + 1].decode("ascii", "replace"),
+                    _unescape(fields[tail + 2]),
+                )
+            )
+    return mounts
+
+
+def find_mount(path: bytes, mounts: list[Mount]) -> Mount | None:
+    """The mount that a real path is on: the one with the longest mount point, the topmost of equals."""
+    best: Mount | None = None
+    for mount in mounts:
+        inside = path == mount.point or path.startswith(mount.point.rstrip(b"/") + b"/")
+        if inside and (best is None or len(mount.point) >= len(best.point)):
+            best = mount
+    return best
+
+
+def tell_filesystem(path: bytes) -> str:
+    """The type of the filesystem that a path (or the nearest folder above it) is on; "" if unknown."""
+    real = os.path.realpath(path)
+    mount = find_mount(real, _read_mounts())
+    return "" if mount is None else mount.filesystem
+
+
+def identify_volume(path: bytes) -> tuple[Volume, Medium]:
+    """Tell what volume a folder is. Raises UsageError where it is no folder that can be read.
+
+    A folder inside a filesystem is a volume of its own: its UUID is the filesystem's with the folder's
+    path, its size is the filesystem's.
+    """
+    shown = os.fsdecode(path)
+    real = os.path.realpath(path)
+    try:
+        found = os.stat(real)
+        os.listdir(real)
+        space = os.statvfs(real)
+    except NotADirectoryError as error:
+        raise UsageError(f"{shown} is not a folder: give the folder where the card is mounted") from error
+    except OSError as error:
+        raise UsageError(
+            f"{shown} can't be read ({error.strerror}): give the folder where the card is mounted"
+        ) from error
+    mount = find_mount(real, _read_mounts())
+    disk = _find_disk(found.st_dev)
+    filesystem = mount.filesystem if mount is not None else ""
+    uuid, label = _ask_udev(found.st_dev)
+    if uuid is None and filesystem in _ID_FROM_UUID and space.f_fsid:
+        uuid = f"fsid-{space.f_fsid:016x}"
+    inner = os.path.relpath(real, mount.point) if mount is not None else real
+    if inner != b"." or (mount is not None and mount.root != b"/"):
+        uuid = None if uuid is None else f"{uuid}:{os.fsdecode(inner)}"
+        label = None
+    size = _read(f"/sys/dev/block/{os.major(found.st_dev)}:{os.minor(found.st_dev)}", "size")
+    volume = Volume(
+        uuid=uuid,
+        label=label or os.path.basename(real).decode("utf-8", "replace"),
+        size=int(size) * _SECTOR if size.isdigit() else space.f_blocks * space.f_frsize,
+        filesystem=filesystem,
+    )
+    diskseq = None if disk is None else _read(disk, "diskseq")
+    return volume, Medium(real, found.st_dev, found.st_ino, disk, diskseq)
+
+
+def _read_mounts() -> list[Mount]:
+    with open("/proc/self/mountinfo", "rb") as file:
+        return parse_mountinfo(file.read())
+
+
+def _find_disk(device: int) -> str | None:
+    """The sysfs folder of the disk behind a device number: a partition's is the one above it."""
+    entry = os.path.realpath(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    if not os.path.isdir(entry):
+        return None
+    return os.path.dirname(entry) if os.path.exists(os.path.join(entry, "partition")) else entry
+
+
+def _ask_udev(device: int) -> tuple[str | None, str | None]:
+    """UUID and label as udev knows them; nothing where udev doesn't run or doesn't know the device."""
+    try:
+        found = pyudev.Devices.from_device_number(pyudev.Context(), "block", device)
+    except (pyudev.DeviceNotFoundError, ImportError):
+        return None, None
+    return found.properties.get("ID_FS_UUID"), found.properties.get("ID_FS_LABEL")
+
+
+def _read(folder: str, name: str) -> str:
+    try:
+        with open(os.path.join(folder, name), encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _unescape(field: bytes) -> bytes:
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), field)

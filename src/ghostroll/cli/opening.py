@@ -1,0 +1,53 @@
+"""What every command that works on a station does first: settings, log, clock, owner."""
+
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+
+from ghostroll.config import Settings
+from ghostroll.observe.logs import open_log
+from ghostroll.station.station import Station
+from ghostroll.station.wiring import Sources
+from ghostroll.station.witness import Witness
+
+
+def real_clock() -> Sources:
+    """The machine's own time and randomness."""
+    return Sources(
+        wall=lambda: datetime.now().astimezone(),
+        boot=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        random=random.SystemRandom(),
+    )
+
+
+def find_witness(environ: Mapping[str, str]) -> Witness:
+    """Where this user (or service) remembers its libraries; nowhere where it has no home."""
+    state = environ.get("STATE_DIRECTORY") or environ.get("XDG_STATE_HOME")
+    if not state and environ.get("HOME"):
+        state = os.path.join(environ["HOME"], ".local", "state")
+    if not state:
+        return Witness(None)
+    return Witness(os.path.join(state, "ghostroll", "libraries.json"))
+
+
+@contextmanager
+def open_station(
+    settings: Settings, command: str, *, quiet: bool, bars: bool = False, witness: Witness | None = None
+) -> Iterator[Station]:
+    """A station for one command, closed in order at the end, whatever happens."""
+    station = Station.open(
+        settings,
+        real_clock(),
+        command=command,
+        witness=find_witness(os.environ) if witness is None else witness,
+        log=open_log(settings.log, quiet=quiet or bars),
+    )
+    try:
+        yield station
+    finally:
+        if not station.close():
+            # A thread hangs in the kernel, on a dying card or disk. Everything is recoverable; nothing else is.
+            os._exit(1)

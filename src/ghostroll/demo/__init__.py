@@ -1,0 +1,1 @@
+"""Small camera cards with drawn pictures, for `ghostroll demo`, for tests and for benchmarks."""

@@ -1,0 +1,176 @@
+"""Crews: the threads that do a stage's work, from claim to settle, until they are told to stop."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ghostroll.engine.settle import Outcome, Policy, Settlement, settle_outcome
+from ghostroll.errors import GhostrollError, TransientError
+from ghostroll.faults import crash_point
+from ghostroll.model import JobId, Stage, Task
+
+log = logging.getLogger("ghostroll.engine")
+
+
+class Work(Protocol):
+    """What one thread of a crew does. Made, used and closed by that thread; interrupted by another."""
+
+    def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
+        """Do the tasks. An error of one is in its outcome; what is raised is the fate of all of them."""
+
+    def settled(self) -> None:
+        """The outcomes of the last run are committed, or will never be."""
+
+    def interrupt(self) -> None:
+        """Make a run under way end soon, with errors.Stopped. From any thread, at any time."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Queue(Protocol):
+    """What the engine needs of the ledger."""
+
+    def claim(self, crew: "Crew") -> list[Task]:
+        """Take due tasks for a crew."""
+
+    def settle(self, crew: "Crew", settlements: Sequence[Settlement], *, claim_next: bool) -> list[Task]:
+        """Settle and, in the same transaction, claim what is next."""
+
+    def next_due(self, crew: "Crew") -> float | None:
+        """When the next ready task of a crew may be claimed (boot-time seconds), None for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Threads that share a stage's work, or one job's share of it. At most `batch` tasks that
+    together weigh at most `batch_weight` are claimed at once; each thread makes its own work.
+    """
+
+    stage: Stage
+    make_work: Callable[[], Work]
+    threads: int = 1
+    batch: int = 1
+    batch_weight: int | None = None
+    job: JobId | None = None
+    policy: Policy = field(default_factory=Policy)
+
+
+class Bell:
+    """Tells waiting threads that something changed. A ring between a look and a wait is not lost."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._rings = 0
+
+    def count(self) -> int:
+        """Rings so far: taken before a look, given to `wait`."""
+        with self._condition:
+            return self._rings
+
+    def ring(self) -> None:
+        """Wake everybody."""
+        with self._condition:
+            self._rings += 1
+            self._condition.notify_all()
+
+    def wait(self, seen: int, timeout: float | None) -> None:
+        """Return once it rang after `seen`, or after `timeout` seconds."""
+        with self._condition:
+            if self._rings == seen:
+                self._condition.wait(timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where the engine gets boot-time seconds and randomness from."""
+
+    now: Callable[[], float]
+    jitter: Callable[[], float]
+
+
+class CrewThread(threading.Thread):
+    """One worker: claim, run, settle; again, until stopped. Reports a failure of its own to `on_failure`."""
+
+    def __init__(
+        self,
+        name: str,
+        crew: Crew,
+        queue: Queue,
+        bell: Bell,
+        clock: Clock,
+        *,
+        on_settled: Callable[[Sequence[Settlement]], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(name=name)
+        self._crew, self._queue, self._bell, self._clock = crew, queue, bell, clock
+        self._on_settled, self._on_failure = on_settled, on_failure
+        self._stopping = threading.Event()
+        self._work: Work | None = None
+
+    def stop(self) -> None:
+        """Ask the worker to end: what it does is given back, charged to nobody."""
+        self._stopping.set()
+        work = self._work
+        if work is not None:
+            work.interrupt()
+        self._bell.ring()
+
+    def run(self) -> None:
+        try:
+            self._work = self._crew.make_work()
+            try:
+                if self._stopping.is_set():
+                    self._work.interrupt()
+                self._serve(self._work)
+            finally:
+                self._work.close()
+        except BaseException as failure:  # noqa: BLE001  # a thread that dies must take the engine along
+            self._on_failure(failure)
+
+    def _serve(self, work: Work) -> None:
+        tasks: list[Task] = []
+        while True:
+            tasks = tasks or self._wait_for_tasks()
+            if not tasks:
+                return
+            crash_point("engine.claimed")
+            outcomes = self._attempt(work, tasks)
+            settlements = [
+                settle_outcome(outcome, self._crew.policy, now=self._clock.now(), jitter=self._clock.jitter())
+                for outcome in outcomes
+            ]
+            try:
+                crash_point("engine.settling")
+                tasks = self._queue.settle(self._crew, settlements, claim_next=not self._stopping.is_set())
+                crash_point("engine.settled")
+            finally:
+                work.settled()
+            self._on_settled(settlements)
+            self._bell.ring()
+
+    def _wait_for_tasks(self) -> list[Task]:
+        while not self._stopping.is_set():
+            seen = self._bell.count()
+            due = self._queue.next_due(self._crew)
+            if due is not None and due <= self._clock.now():
+                tasks = self._queue.claim(self._crew)
+                if tasks:
+                    return tasks
+                continue
+            self._bell.wait(seen, None if due is None else due - self._clock.now())
+        return []
+
+    def _attempt(self, work: Work, tasks: Sequence[Task]) -> Sequence[Outcome]:
+        """The one place that catches everything."""
+        try:
+            return work.run(tasks)
+        except GhostrollError as error:
+            return [Outcome(task, error=error) for task in tasks]
+        except Exception as bug:
+            log.exception("a bug in stage %s", self._crew.stage)
+            unexpected = TransientError(f"unexpected {type(bug).__name__}: {bug}")
+            return [Outcome(task, error=unexpected) for task in tasks]

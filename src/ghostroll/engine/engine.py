@@ -1,0 +1,69 @@
+"""The engine: starts crews, hears of failures, stops everything in order."""
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+
+from ghostroll.engine.crew import Bell, Clock, Crew, CrewThread, Queue
+from ghostroll.engine.settle import Settlement
+
+
+class Engine:
+    """Owns all crew threads. `on_settled` runs in the thread that settled, after the commit.
+
+    A thread that fails by itself (not by a task) stops the engine: it never limps on.
+    """
+
+    def __init__(
+        self, queue: Queue, clock: Clock, *, on_settled: Callable[[Sequence[Settlement]], None]
+    ) -> None:
+        self._queue, self._clock, self._on_settled = queue, clock, on_settled
+        self._threads: list[CrewThread] = []
+        self._numbers = itertools.count(1)
+        self._guard = threading.Lock()
+        self._stopping = False
+        self.bell = Bell()
+        self.failure: BaseException | None = None
+
+    def start(self, crew: Crew) -> list[CrewThread]:
+        """Put a crew to work. Its threads are the engine's to stop and join."""
+        with self._guard:
+            if self._stopping:
+                return []
+            threads = [
+                CrewThread(
+                    f"{crew.stage}-{next(self._numbers)}",
+                    crew,
+                    self._queue,
+                    self.bell,
+                    self._clock,
+                    on_settled=self._on_settled,
+                    on_failure=self._fail,
+                )
+                for _ in range(crew.threads)
+            ]
+            self._threads += threads
+            for thread in threads:
+                thread.start()
+            return threads
+
+    def stop(self) -> None:
+        """Ask every thread to end soon; work under way goes back to the queue, uncharged."""
+        with self._guard:
+            self._stopping = True
+            threads = list(self._threads)
+        for thread in threads:
+            thread.stop()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for all threads to end; False where one is still stuck after `timeout` seconds each."""
+        with self._guard:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in threads)
+
+    def _fail(self, failure: BaseException) -> None:
+        if self.failure is None:
+            self.failure = failure
+        self.stop()

@@ -1,0 +1,111 @@
+"""What can go wrong, as types that say what the caller must do.
+
+Every message is one sentence for a person, with the remedy where there is one. The engine reads
+`verdict` (and `cause`) of whatever a stage raises; the command line reads `exit_code`.
+"""
+
+from enum import Enum, auto
+
+from ghostroll.model import Cause
+
+
+class Verdict(Enum):
+    """What becomes of a task whose run raised."""
+
+    RETRY = auto()  # later, with backoff; the attempt is charged
+    AGAIN = auto()  # soon; the task is innocent and is charged nothing
+    PARK = auto()  # waits until the named cause goes away
+    DIE = auto()  # can never work
+
+
+class GhostrollError(Exception):
+    """Base of all errors that are not bugs."""
+
+    exit_code = 1
+    verdict = Verdict.RETRY
+
+
+class UsageError(GhostrollError):
+    """The command line, the configuration or an argument is wrong; the person must change it."""
+
+    exit_code = 2
+    verdict = Verdict.DIE
+
+
+class TransientError(GhostrollError):
+    """May well work next time: try again later."""
+
+
+class PermanentError(GhostrollError):
+    """Will never work for this input: name it and go on."""
+
+    exit_code = 3
+    verdict = Verdict.DIE
+
+
+class InnocentError(TransientError):
+    """Something around the task failed before the task was taken: charge nobody."""
+
+    verdict = Verdict.AGAIN
+
+
+class Stopped(GhostrollError):
+    """A graceful stop was asked for in the middle of a run: give the task back, uncharged."""
+
+    verdict = Verdict.AGAIN
+
+
+class ParkError(GhostrollError):
+    """Can't go on until a named cause goes away; nothing is wrong with the task itself."""
+
+    verdict = Verdict.PARK
+    cause: Cause
+
+
+class SourceUnreadable(ParkError):
+    """One file of the card can't be read or changed while it was read; others go on."""
+
+    exit_code = 3
+    cause = Cause.UNREADABLE
+
+
+class CardGone(ParkError):
+    """The medium is not there any more, or is another one: no byte of it may be believed."""
+
+    exit_code = 4
+    cause = Cause.CARD_GONE
+
+
+class NoSpace(ParkError):
+    """The library's (or the state's) disk is full."""
+
+    exit_code = 5
+    cause = Cause.NO_SPACE
+
+
+class LibraryNotThere(ParkError):
+    """The folder at library.path is not the library that the state knows: write nothing."""
+
+    exit_code = 2
+    cause = Cause.LIBRARY_GONE
+
+
+class TargetUnreachable(ParkError):
+    """The publishing target can't be reached or refuses."""
+
+    exit_code = 6
+    cause = Cause.NETWORK_DOWN
+
+
+class StateHeld(GhostrollError):
+    """Another process owns the state and does not answer."""
+
+    exit_code = 7
+    verdict = Verdict.DIE
+
+
+class StateUnusable(GhostrollError):
+    """The database is corrupt or was written by a newer version; it was left untouched."""
+
+    exit_code = 2
+    verdict = Verdict.DIE

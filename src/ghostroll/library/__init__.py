@@ -1,0 +1,1 @@
+"""Bytes become safe: identity of the library, durable files, layout, manifest, scrub."""

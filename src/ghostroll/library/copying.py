@@ -1,0 +1,330 @@
+"""From a card's file to a durable, verified file in the library: one pass, then the read-back.
+
+A batch is read file by file into `.ghostroll/incoming/`; then each new content is synced, read back
+from the medium, and renamed into place; then all folders that changed are synced at once. Only what
+this module returns as stored or duplicate may be recorded.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ghostroll.errors import GhostrollError, NoSpace, SourceUnreadable, Stopped, TransientError
+from ghostroll.faults import crash_point
+from ghostroll.library.durable import (
+    Content,
+    ContentReader,
+    Folders,
+    has_size,
+    library_errors,
+    read_content,
+    remove_quietly,
+    rename_into_place,
+    sync_data,
+    write_all,
+)
+from ghostroll.library.identity import ASIDE, INCOMING
+from ghostroll.library.layout import vary_place
+from ghostroll.model import Asset, Sha256, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A content that now lies durable and verified at `path`. `healed` names what it replaced, if anything."""
+
+    source: Source
+    content: Content
+    path: bytes
+    verified_at: int
+    healed: Asset | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A content that the library had; `verified_at` is set where its file was read again just now.
+
+    `asset` is None where an earlier file of the same batch has the same content.
+    """
+
+    source: Source
+    content: Content
+    asset: Asset | None
+    verified_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A file that did not get into the library, and why."""
+
+    source: Source
+    error: GhostrollError
+
+
+Copied = Stored | Duplicate | Failed
+
+
+class Records(Protocol):
+    """What copying asks of the ledger and the card. Answers are facts at the moment of the call."""
+
+    def find_asset(self, sha256: Sha256) -> Asset | None:
+        """The recorded asset of this content."""
+
+    def find_asset_at(self, path: bytes) -> Asset | None:
+        """The asset recorded at this place."""
+
+    def place(self, source: Source) -> bytes:
+        """Where this source's original goes; makes the session where there is none yet."""
+
+    def open_source(self, source: Source) -> contextlib.AbstractContextManager[int]:
+        """The card's file, open for reading. Leaving it without an error vouches that the bytes were the card's."""
+
+    def notice(self, sentence: str, path: bytes) -> None:
+        """Something a person should know."""
+
+
+class ContentClaims:
+    """Contents under way, so that of two cards with the same photo one waits until the other has settled."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._taken: set[Sha256] = set()
+
+    def take(self, contents: set[Sha256]) -> None:
+        """Own these contents until `give_back`. All at once or none, so that two batches can't block each other."""
+        with self._condition:
+            self._condition.wait_for(lambda: not contents & self._taken)
+            self._taken |= contents
+
+    def give_back(self, contents: set[Sha256]) -> None:
+        """Let others have them."""
+        with self._condition:
+            self._taken -= contents
+            self._condition.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRules:
+    """What the configuration says of copying. Sizes in bytes, times in seconds."""
+
+    keep_free: int
+    reverify_seconds: int
+    chunk: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    source: Source
+    temp: bytes
+    descriptor: int  # open for writing until the batch ends, so that no write error goes unheard
+    content: Content
+
+
+class Copier:
+    """One thread's hands for copying. The reader lock keeps it at one reader per card."""
+
+    def __init__(
+        self,
+        rules: CopyRules,
+        records: Records,
+        folders: Folders,
+        claims: ContentClaims,
+        reader_lock: threading.Lock,
+        *,
+        now: Callable[[], int],
+        progress: Callable[[int], None],
+    ) -> None:
+        self._rules, self._records, self._folders, self._claims = rules, records, folders, claims
+        self._reader_lock, self._now, self._progress = reader_lock, now, progress
+        self._reader = ContentReader(rules.chunk)
+        self._owned: set[Sha256] = set()
+        self._interrupted = threading.Event()
+
+    def interrupt(self) -> None:
+        """Make a batch under way end with Stopped; what is not placed yet is dropped."""
+        self._interrupted.set()
+
+    def release(self) -> None:
+        """The last batch is recorded, or never will be: others may have its contents."""
+        self._claims.give_back(self._owned)
+        self._owned = set()
+
+    def close(self) -> None:
+        """Give the buffer back."""
+        self.release()
+        self._reader.close()
+
+    def copy_batch(self, root: int, sources: Sequence[Source]) -> list[Copied]:
+        """Bring these files into the library below `root`, each with its own fate.
+
+        On return every Stored file is under its final name, verified against the medium, and it and its
+        folders would survive a power cut. The caller records that and then calls `release`.
+        """
+        staged, fates = self._read_all(root, sources)
+        try:
+            self._owned = {item.content.sha256 for item in staged}
+            self._claims.take(self._owned)
+            placed = self._place_all(root, staged)
+            self._sync_places(root, placed)
+        finally:
+            _drop(root, staged)
+        return fates + placed
+
+    def _read_all(self, root: int, sources: Sequence[Source]) -> tuple[list[_Staged], list[Copied]]:
+        staged: list[_Staged] = []
+        failed: list[Copied] = []
+        try:
+            with self._reader_lock:
+                for source in sources:
+                    try:
+                        staged.append(self._read_one(root, source))
+                    except GhostrollError as error:
+                        failed.append(Failed(source, error))
+        except BaseException:
+            _drop(root, staged)
+            raise
+        return staged, failed
+
+    def _read_one(self, root: int, source: Source) -> _Staged:
+        """Read a source once: into a temporary file and the hash."""
+        self._check_stop(0)
+        free = os.fstatvfs(root)
+        if free.f_bavail * free.f_frsize < source.size + self._rules.keep_free:
+            raise NoSpace("there is no room for this file in the library: make room and the copy goes on")
+        temp = INCOMING + b"/%d" % source.id
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with library_errors("making a file"):
+            target = os.open(temp, flags, 0o664, dir_fd=root)
+        try:
+            with self._records.open_source(source) as descriptor:
+                content = self._reader.read(
+                    descriptor,
+                    sink=lambda chunk: self._write(target, chunk),
+                    check=self._check_progress(source),
+                )
+                crash_point("copy.read")
+            return _Staged(source, temp, target, content)
+        except BaseException:
+            os.close(target)
+            remove_quietly(root, temp)
+            raise
+
+    def _write(self, target: int, chunk: memoryview) -> None:
+        with library_errors("writing"):
+            write_all(target, chunk)
+        self._progress(len(chunk))
+
+    def _check_progress(self, source: Source) -> Callable[[int], None]:
+        def check(size: int) -> None:
+            self._check_stop(size)
+            if size > source.size:  # a file that grows for ever must not fill the disk
+                raise SourceUnreadable("grew while it was read: run 'ghostroll retry' with the card in")
+
+        return check
+
+    def _check_stop(self, _size: int) -> None:
+        if self._interrupted.is_set():
+            raise Stopped("stopped in the middle of a copy")
+
+    def _place_all(self, root: int, staged: Sequence[_Staged]) -> list[Copied]:
+        fates: list[Copied] = []
+        stored: set[Sha256] = set()
+        for item in staged:
+            try:
+                if item.content.sha256 in stored:
+                    fates.append(Duplicate(item.source, item.content, None, None))
+                    continue
+                with library_errors("storing"):
+                    fate = self._place_one(root, item)
+                fates.append(fate)
+                if isinstance(fate, Stored):
+                    stored.add(item.content.sha256)
+            except GhostrollError as error:
+                fates.append(Failed(item.source, error))
+        return fates
+
+    def _place_one(self, root: int, item: _Staged) -> Copied:
+        asset = self._records.find_asset(item.content.sha256)
+        if asset is not None and has_size(root, asset.path, asset.size):
+            return self._settle_known_content(root, item, asset)
+        self._make_durable(root, item)
+        path = self._give_name(root, item)
+        return Stored(item.source, item.content, path, self._now(), healed=None)
+
+    def _settle_known_content(self, root: int, item: _Staged, asset: Asset) -> Copied:
+        """The library has this content, says its record. Look, unless somebody looked lately."""
+        if self._now() - asset.verified_at < self._rules.reverify_seconds:
+            return Duplicate(item.source, item.content, asset, None)
+        if self._matches(root, asset.path, item.content):
+            return Duplicate(item.source, item.content, asset, self._now())
+        self._make_durable(root, item)
+        self._set_aside(root, asset.path, "a stored file was damaged; the card's good copy took its place")
+        rename_into_place(root, item.temp, asset.path)
+        return Stored(item.source, item.content, asset.path, self._now(), healed=asset)
+
+    def _make_durable(self, root: int, item: _Staged) -> None:
+        """On return the temporary file's bytes are on the medium and hash to what the card gave."""
+        sync_data(item.descriptor)
+        crash_point("copy.reading_back")
+        if read_content(root, item.temp, self._reader, check=self._check_stop) != item.content:
+            raise TransientError(
+                "the library's disk gave back other bytes than were written: check that disk"
+            )
+        crash_point("copy.read_back")
+
+    def _give_name(self, root: int, item: _Staged) -> bytes:
+        for place in vary_place(self._records.place(item.source)):
+            taken = self._records.find_asset_at(place)
+            if taken is not None and taken.sha256 != item.content.sha256:
+                continue
+            self._folders.make(root, os.path.dirname(place))
+            try:
+                rename_into_place(root, item.temp, place)
+            except FileExistsError:
+                # A final name without a record: a copy whose record was lost, or something foreign.
+                if self._matches(root, place, item.content):
+                    return place
+                self._set_aside(
+                    root, place, "a file that no record knows stood in the way and was moved aside"
+                )
+                rename_into_place(root, item.temp, place)
+            return place
+        raise TransientError("no free name was found in the session's folder")
+
+    def _matches(self, root: int, path: bytes, content: Content) -> bool:
+        if not has_size(root, path, content.size):
+            return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        try:
+            return read_content(root, path, self._reader, check=self._check_stop) == content
+        except OSError:  # can't be read any more: as good as damaged
+            return False
+
+    def _set_aside(self, root: int, path: bytes, why: str) -> None:
+        name = ASIDE + b"/%d-" % self._now() + os.path.basename(path)[-200:]
+        for place in vary_place(name):
+            try:
+                rename_into_place(root, path, place)
+            except FileExistsError:
+                continue
+            break
+        self._folders.sync(root, [ASIDE])
+        self._records.notice(why, path)
+
+    def _sync_places(self, root: int, fates: Sequence[Copied]) -> None:
+        places = {os.path.dirname(fate.path) for fate in fates if isinstance(fate, Stored)}
+        if places:
+            with library_errors("syncing a folder"):
+                self._folders.sync(root, places)
+
+
+def _drop(root: int, staged: Sequence[_Staged]) -> None:
+    for item in staged:
+        os.close(item.descriptor)
+        remove_quietly(root, item.temp)

@@ -1,0 +1,107 @@
+"""What a session says of itself on disk: `SHA256SUMS` and `manifest.json`. Both can be made anew at any time."""
+
+import base64
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ghostroll.library.layout import show_path
+from ghostroll.model import Asset, Job, Session, Source, SourceState
+
+MANIFEST = b"manifest.json"
+SHA256SUMS = b"SHA256SUMS"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A source and, once it is settled, its asset."""
+
+    source: Source
+    asset: Asset | None
+
+
+def build_sha256sums(assets: Iterable[Asset], session: str) -> bytes:
+    """The checksums of a session's own originals, as `sha256sum -c` in its folder reads them.
+
+    Names with a backslash, newline or carriage return are escaped, and the line then starts with a
+    backslash (GNU coreutils manual, "md5sum invocation").
+    """
+    prefix = session.encode() + b"/"
+    lines = []
+    for asset in sorted(assets, key=lambda asset: asset.path):
+        if not asset.path.startswith(prefix):
+            continue
+        name = asset.path[len(prefix) :]
+        escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+        mark = b"\\" if escaped != name else b""
+        lines.append(mark + asset.sha256.hex().encode() + b"  " + escaped + b"\n")
+    return b"".join(lines)
+
+
+def build_manifest(session: Session, jobs: Sequence[tuple[Job, Sequence[Entry]]]) -> bytes:
+    """Every source of every job of a session, with where its bytes are; enough to rebuild the ledger."""
+    document = {
+        "version": VERSION,
+        "session": session.name,
+        "created": session.created_at,
+        "jobs": [
+            {
+                "job": job.id,
+                "safety": job.safety,
+                "created": job.created_at,
+                "secured": job.secured_at,
+                "folder": job.folder,
+                "volume": {
+                    "uuid": job.volume.uuid,
+                    "label": job.volume.label,
+                    "size": job.volume.size,
+                    "filesystem": job.volume.filesystem,
+                },
+                "sources": [_describe(entry) for entry in entries],
+            }
+            for job, entries in jobs
+        ],
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def _describe(entry: Entry) -> dict[str, Any]:
+    source, asset = entry.source, entry.asset
+    described: dict[str, Any] = {
+        **describe_path("path", source.path),
+        "state": source.state,
+        "kind": source.kind,
+        "size": source.size,
+        "mtime_ns": source.mtime_ns,
+    }
+    if source.error is not None:
+        described["error"] = source.error
+    if asset is not None:
+        described |= {
+            "sha256": asset.sha256.hex(),
+            "head_sha256": asset.head.hex(),
+            "verified": asset.verified_at,
+            **describe_path("stored", asset.path),
+        }
+    elif source.state is SourceState.PENDING:
+        described["error"] = "not copied"
+    return described
+
+
+def describe_path(key: str, path: bytes) -> dict[str, str]:
+    """A path for JSON: readable under `key`; where that loses bytes, all of them under `key_b64`."""
+    shown = show_path(path)
+    described = {key: shown}
+    if shown.encode() != path:
+        described[key + "_b64"] = base64.b64encode(path).decode()
+    return described
+
+
+def read_path(described: dict[str, Any], key: str) -> bytes:
+    """The bytes that `describe_path` described. Raises KeyError or ValueError for anything else."""
+    if key + "_b64" in described:
+        return base64.b64decode(described[key + "_b64"], validate=True)
+    return os.fsencode(str(described[key]))

@@ -1,0 +1,1 @@
+"""People see it: the gallery page and the places where it is published."""

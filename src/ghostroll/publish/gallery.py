@@ -1,0 +1,211 @@
+"""The gallery as bytes: the order of its pictures, gallery.json, and the page that shows them.
+
+Pure: nothing here touches a disk but the page's own template, style and script, read once.
+
+Names, captions and times come from a card and are hostile. They reach the page as escaped text, or as
+JSON in which nothing can end the script element; the only script that runs is the static one, allowed
+by its hash in the Content-Security-Policy.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from ghostroll.model import Gallery, GalleryItem, Kind
+from ghostroll.publish.wording import parse_taken, say_day, say_empty, say_failed, say_span, say_state
+
+VERSION = 1  # of gallery.json; grows when a reader of the old shape would misread the new one
+
+_SCRIPTS = ("words.js", "layout.js", "grid.js", "lightbox.js", "live.js", "main.js")
+_DIGITS = re.compile("([0-9]+)")
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")
+_SCHEMES_SHOWN = frozenset({"http:", "https:"})
+# Inside a script element these could end it or start a comment; U+2028 and U+2029 end a line in old
+# JavaScript. In JSON they only ever stand inside strings, where \uXXXX means the same.
+_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """The pictures of one day, as the page without script lists them."""
+
+    title: str
+    items: tuple[GalleryItem, ...]
+
+
+def order_items(items: Iterable[GalleryItem]) -> tuple[GalleryItem, ...]:
+    """By local capture time; undated last; ties by name in natural order, IMG_9 before IMG_10.
+
+    The same items give the same order, however they came.
+    """
+    return tuple(sorted(items, key=_order))
+
+
+def build_gallery_json(gallery: Gallery) -> bytes:
+    """`gallery.json`: UTF-8, in the order of `order_items`, safe to stand inside a script element.
+
+    Half a surrogate pair, which UTF-8 can't hold, becomes U+FFFD.
+    """
+    document = {
+        "version": VERSION,
+        "session": gallery.session,
+        "state": gallery.state.value,
+        "total": gallery.total,
+        "items": [
+            {
+                "name": item.name,
+                "taken": item.taken,
+                "camera": item.camera,
+                "caption": item.caption,
+                "kind": item.kind.value,
+                "share": item.share,
+                "thumb": item.thumb,
+                "width": item.width,
+                "height": item.height,
+            }
+            for item in order_items(gallery.items)
+        ],
+        "failed": [{"name": failure.name, "error": failure.error} for failure in gallery.failed],
+    }
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return _encode(text.translate(_ESCAPES))
+
+
+def render_index(gallery: Gallery) -> bytes:
+    """`index.html`: one page that needs no other file but the pictures, with `gallery.json` inside.
+
+    Works from file:// and without script, then as a plain list. Asks nothing of any other host.
+    """
+    days = [taken.date() for item in gallery.items if (taken := parse_taken(item.taken))]
+    page = _load_template().render(
+        gallery=gallery,
+        days=list(_group_days(order_items(gallery.items))),
+        span=say_span(days),
+        status=say_state(gallery),
+        empty=say_empty(gallery),
+        failed=say_failed(gallery),
+        json=Markup(build_gallery_json(gallery).decode()),  # noqa: S704  # no <, > or & is left in it
+        policy=_policy(),
+        style=Markup(_load_style()),  # noqa: S704  # our own file
+        script=Markup(_load_script()),  # noqa: S704  # our own files
+        shown=shown_address,
+        video=Kind.VIDEO,
+    )
+    return _encode(page)
+
+
+def relative_url(path: str) -> str:
+    """The address of a file below the page's folder, percent-encoded: `share/a%20%231.jpg`.
+
+    Bytes that are not UTF-8, as `os.fsdecode` hides them, come out as they are on disk. Raises
+    ValueError where `path` is absolute or leaves the folder.
+    """
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"not a path below the gallery: {path!r}")
+    return quote(path, safe="/", errors="surrogateescape")
+
+
+def shown_address(address: str) -> str | None:
+    """The address, if a page may load it or link to it: below the page, or http(s). Else None.
+
+    Follows how browsers read addresses (WHATWG URL): blanks around and line ends inside are dropped,
+    a backslash is a slash.
+    """
+    bare = re.sub("[\t\r\n]", "", address).strip("".join(map(chr, range(0x21))))
+    if scheme := _SCHEME.match(bare):
+        return address if scheme[0].lower() in _SCHEMES_SHOWN else None
+    return None if bare.startswith(("/", "\\")) else address
+
+
+def _order(item: GalleryItem) -> tuple[bool, datetime, list[tuple[int, str]], str, str]:
+    taken = parse_taken(item.taken)
+    return taken is None, taken or datetime.min, _natural(item.name), item.name, item.share  # noqa: DTZ901  # local
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key by which numbers inside names count as numbers: a longer one is larger.
+
+    Compared as text after their length, because int() refuses numbers of thousands of digits.
+    """
+    parts = _DIGITS.split(name.casefold())  # text, digits, text, …, text
+    numbers = [part.lstrip("0") if index % 2 else "" for index, part in enumerate(parts)]
+    return [(len(number), number or part) for number, part in zip(numbers, parts, strict=True)]
+
+
+def _group_days(items: Iterable[GalleryItem]) -> Iterator[_Day]:
+    for day, group in groupby(items, key=_day_of):
+        yield _Day(say_day(day), tuple(group))
+
+
+def _day_of(item: GalleryItem) -> date | None:
+    taken = parse_taken(item.taken)
+    return taken.date() if taken else None
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+@cache
+def _load_template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("ghostroll.publish"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("index.html")
+
+
+@cache
+def _load_style() -> str:
+    return _read("gallery.css")
+
+
+@cache
+def _load_script() -> str:
+    return "".join(map(_read, _SCRIPTS))
+
+
+def _read(name: str) -> str:
+    return files("ghostroll.publish").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@cache
+def _policy() -> str:
+    """The page's Content-Security-Policy.
+
+    Only the page's own script and style, only pictures from where the page is. `file:` stands beside
+    'self' because browsers disagree whether a page from a disk has a self; a page from a server can't
+    load from file: anyway. `data:` is for the page's icon, without which browsers ask the server for
+    /favicon.ico; no picture's address may begin so (`shown_address`).
+    """
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {_hash(_load_script())}",
+            f"style-src {_hash(_load_style())}",
+            "img-src 'self' file: data:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

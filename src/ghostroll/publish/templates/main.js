@@ -1,0 +1,42 @@
+// The page: what it was published with, then whatever comes.
+
+/** Show a gallery. Where the reader is, and a picture that is open, stay as they are. */
+function showGallery(gallery) {
+  const place = findPlace();
+  byId("span").textContent = saySpan(gallery.items);
+  byId("status").textContent = sayState(gallery);
+  const progress = byId("progress");
+  progress.max = Math.max(1, gallery.total, gallery.items.length);
+  progress.value = gallery.items.length;
+  reveal(progress, gallery.state !== "complete");
+  reveal(byId("empty"), !gallery.items.length);
+  byId("empty").textContent = sayEmpty(gallery);
+  showFailed(gallery.failed);
+  showItems(gallery.items);
+  keepPlace(place);
+  if (box.open) sayPosition();
+  document.body.dataset.state = gallery.state;
+}
+
+function showFailed(failed) {
+  reveal(byId("failed"), failed.length);
+  byId("failed").querySelector("summary").textContent = sayFailed(failed);
+  byId("failed").querySelector("ul").replaceChildren(...failed.map(({ name, error }) => {
+    const line = document.createElement("li");
+    const [what, why] = [document.createElement("bdi"), document.createElement("bdi")];
+    what.className = "name";
+    what.textContent = name;
+    why.textContent = error;
+    line.append(what, " ", why);
+    return line;
+  }));
+}
+
+known = byId("gallery").textContent;
+const published = readGallery(known);
+showGallery(published);
+comeBack();
+if (published.state !== "complete") {
+  if (location.protocol === "file:") watchFile(published);
+  else setTimeout(poll, SOONEST);
+}

@@ -1,0 +1,71 @@
+"""A picture file, opened once for whichever decoder wants it, and what the decoders hand on."""
+
+import contextlib
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from PIL import Image
+
+from ghostroll.errors import PermanentError, TransientError
+from ghostroll.model import PhotoInfo
+
+# What decoders raise on broken input. Anything else may be a mistake of ours: it ends the worker, is
+# charged to the photo and leaves a traceback.
+BROKEN = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+# Readers of metadata raise these as well. They cost a line of the caption, never the picture.
+BROKEN_METADATA = (*BROKEN, AssertionError, AttributeError, TypeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open, regular, non-empty file. `address` names it for libraries that can't take bytes."""
+
+    file: BinaryIO
+    name: bytes
+    address: str
+    size: int  # bytes
+    head: bytes  # the first 32 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An upright picture in sRGB, mode RGB, already of share size, and what its metadata says."""
+
+    image: Image.Image
+    info: PhotoInfo
+
+
+@contextlib.contextmanager
+def open_source(path: bytes) -> Iterator[Opened]:
+    """The file at `path`, closed on leaving.
+
+    Raises PermanentError where it is empty or no regular file, TransientError where the disk fails.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        raise TransientError(f"the stored file can't be opened: {error.strerror}") from error
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise PermanentError("not a regular file")
+        if status.st_size == 0:
+            raise PermanentError("the file is empty")
+        head = file.read(32)
+        file.seek(0)
+        yield Opened(file, os.path.basename(path), f"/proc/self/fd/{descriptor}", status.st_size, head)

@@ -1,0 +1,355 @@
+"""Rows of sources, assets and pictures: the facts."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ghostroll.model import (
+    Asset,
+    AssetId,
+    Found,
+    JobId,
+    Kind,
+    PhotoInfo,
+    SessionId,
+    Sha256,
+    Source,
+    SourceId,
+    SourceState,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts over a job's sources. `bytes` is what all files that are kept hold."""
+
+    files: int
+    bytes: int
+    states: dict[SourceState, int]
+    bytes_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTally:
+    """How far a job's pictures are. `wanted` counts those asked for so far."""
+
+    wanted: int
+    shown: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What became of rendering one source: file names and sizes, or an error."""
+
+    source_id: SourceId
+    path: bytes
+    kind: Kind
+    share: str | None
+    width: int
+    height: int
+    share_bytes: int
+    thumb_bytes: int
+    info: PhotoInfo
+    error: str | None
+
+
+def add_sources(db: sqlite3.Connection, job: JobId, found: Iterable[Found]) -> None:
+    """Put an inventory down. A path that the job has already keeps its row, unless size or time changed
+    or it had failed: then it is pending anew.
+    """
+    db.executemany(
+        "INSERT INTO source (job_id, path, size, mtime_ns, kind, state, error) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (job_id, path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,"
+        " kind = excluded.kind, state = excluded.state, error = excluded.error, asset_id = NULL"
+        " WHERE source.state IN ('failed', 'skipped')"
+        " OR source.size <> excluded.size OR source.mtime_ns <> excluded.mtime_ns",
+        ((job, item.path, item.size, item.mtime_ns, item.kind, item.state, item.error) for item in found),
+    )
+
+
+def drop_listing_failures(db: sqlite3.Connection, job: JobId) -> None:
+    """Forget failed sources before a new inventory, which finds them again where they still fail."""
+    db.execute(
+        "DELETE FROM source WHERE job_id = ? AND state = 'failed' AND id NOT IN (SELECT subject FROM task)",
+        (job,),
+    )
+
+
+def get_source(db: sqlite3.Connection, source: SourceId) -> Source:
+    """One source; KeyError where there is none."""
+    row = db.execute("SELECT * FROM source WHERE id = ?", (source,)).fetchone()
+    if row is None:
+        raise KeyError(source)
+    return _source(row)
+
+
+def list_sources(
+    db: sqlite3.Connection, job: JobId, states: Sequence[SourceState] = tuple(SourceState)
+) -> list[Source]:
+    """A job's sources in these states, in the order of the card."""
+    marks = ", ".join("?" * len(states))
+    rows = db.execute(
+        f"SELECT * FROM source WHERE job_id = ? AND state IN ({marks}) ORDER BY id", (job, *states)
+    )
+    return [_source(row) for row in rows]
+
+
+def list_open_sources(db: sqlite3.Connection, job: JobId, limit: int = -1) -> list[Source]:
+    """Sources that still keep a job from being secured."""
+    rows = db.execute(
+        "SELECT * FROM source WHERE job_id = ? AND state IN ('pending', 'failed') ORDER BY id LIMIT ?",
+        (job, limit),
+    )
+    return [_source(row) for row in rows]
+
+
+def list_open_states(db: sqlite3.Connection, job: JobId) -> set[SourceState]:
+    """Which of pending and failed occur among a job's sources. One look-up each, however many there are."""
+    return {
+        state
+        for state in (SourceState.PENDING, SourceState.FAILED)
+        if db.execute("SELECT 1 FROM source WHERE job_id = ? AND state = ? LIMIT 1", (job, state)).fetchone()
+    }
+
+
+def list_siblings(db: sqlite3.Connection, source: Source) -> list[Source]:
+    """Sources of the same job whose path differs only behind the last dot (in any case of letters)."""
+    stem = source.path[: source.path.rfind(b".") + 1] if b"." in os_basename(source.path) else source.path
+    rows = db.execute(
+        "SELECT * FROM source WHERE job_id = ? AND path >= ? AND path < ? ORDER BY id",
+        (source.job_id, stem, stem + b"\xff"),
+    )
+    return [
+        _source(row) for row in rows if row["id"] != source.id and row["path"].rfind(b".") == len(stem) - 1
+    ]
+
+
+def os_basename(path: bytes) -> bytes:
+    """The last part of a path on a card."""
+    return path[path.rfind(b"/") + 1 :]
+
+
+def tally(db: sqlite3.Connection, job: JobId) -> Tally:
+    """Count a job's sources."""
+    rows = db.execute(
+        "SELECT state, count(*), sum(size) FROM source WHERE job_id = ? GROUP BY state", (job,)
+    ).fetchall()
+    states = {SourceState(row[0]): int(row[1]) for row in rows}
+    sizes = {SourceState(row[0]): int(row[2]) for row in rows}
+    return Tally(
+        files=sum(number for state, number in states.items() if state is not SourceState.SKIPPED),
+        bytes=sum(size for state, size in sizes.items() if state is not SourceState.SKIPPED),
+        states=states,
+        bytes_done=sum(
+            sizes.get(state, 0) for state in (SourceState.STORED, SourceState.DUPLICATE, SourceState.KNOWN)
+        ),
+    )
+
+
+def tally_pictures(db: sqlite3.Connection, job: JobId) -> PictureTally:
+    """Count a job's pictures."""
+    shown, failed = db.execute(
+        "SELECT count(share), count(picture.error) FROM picture JOIN source ON source.id = picture.source_id"
+        " WHERE source.job_id = ?",
+        (job,),
+    ).fetchone()
+    (waiting,) = db.execute(
+        "SELECT count(*) FROM task WHERE job_id = ? AND stage = 'render' AND state IN ('ready', 'running', 'parked')",
+        (job,),
+    ).fetchone()
+    return PictureTally(wanted=shown + failed + waiting, shown=shown, failed=failed)
+
+
+def settle_source(db: sqlite3.Connection, source: SourceId, state: SourceState, asset: AssetId) -> None:
+    """The source's bytes are in the library, as this committed asset."""
+    db.execute("UPDATE source SET state = ?, asset_id = ?, error = NULL WHERE id = ?", (state, asset, source))
+
+
+def fail_source(db: sqlite3.Connection, source: SourceId, error: str) -> None:
+    """The source can't be read, and why."""
+    db.execute("UPDATE source SET state = 'failed', asset_id = NULL, error = ? WHERE id = ?", (error, source))
+
+
+def reopen_failed(db: sqlite3.Connection, job: JobId) -> int:
+    """Failed files are pending again; returns how many."""
+    return db.execute(
+        "UPDATE source SET state = 'pending', error = NULL WHERE job_id = ? AND state = 'failed'"
+        " AND id IN (SELECT subject FROM task WHERE stage = 'copy' AND job_id = ?)",
+        (job, job),
+    ).rowcount
+
+
+def reopen_assets(db: sqlite3.Connection, assets: Iterable[AssetId], job: JobId) -> list[Source]:
+    """A job's sources of assets that are not there after all are pending again; returns them."""
+    reopened: list[Source] = []
+    for asset in assets:
+        rows = db.execute(
+            "UPDATE source SET state = 'pending', asset_id = NULL WHERE job_id = ? AND asset_id = ? RETURNING *",
+            (job, asset),
+        ).fetchall()
+        reopened += [_source(row) for row in rows]
+    return reopened
+
+
+def find_asset(db: sqlite3.Connection, sha256: Sha256) -> Asset | None:
+    """The asset of this content, if the ledger knows one. The file still has to be looked at."""
+    row = db.execute("SELECT * FROM asset WHERE sha256 = ?", (sha256,)).fetchone()
+    return None if row is None else _asset(row)
+
+
+def get_asset(db: sqlite3.Connection, asset: AssetId) -> Asset:
+    """One asset; KeyError where there is none."""
+    row = db.execute("SELECT * FROM asset WHERE id = ?", (asset,)).fetchone()
+    if row is None:
+        raise KeyError(asset)
+    return _asset(row)
+
+
+def find_asset_at(db: sqlite3.Connection, path: bytes) -> Asset | None:
+    """The asset whose file is recorded at this place below the library."""
+    row = db.execute("SELECT * FROM asset WHERE path = ?", (path,)).fetchone()
+    return None if row is None else _asset(row)
+
+
+def list_assets(db: sqlite3.Connection, session: SessionId | None = None) -> Iterator[Asset]:
+    """All assets (of a session), by path."""
+    rows = db.execute(
+        "SELECT * FROM asset WHERE (? IS NULL OR session_id = ?) ORDER BY path", (session, session)
+    )
+    return (_asset(row) for row in rows)
+
+
+def list_assets_of_job(db: sqlite3.Connection, job: JobId) -> list[Asset]:
+    """The assets behind a job's settled sources, each once."""
+    rows = db.execute(
+        "SELECT * FROM asset WHERE id IN (SELECT asset_id FROM source WHERE job_id = ?) ORDER BY id", (job,)
+    )
+    return [_asset(row) for row in rows]
+
+
+def is_size_known(db: sqlite3.Connection, size: int) -> bool:
+    """Whether any asset has this size; if none has, content of this size is surely new."""
+    return db.execute("SELECT 1 FROM asset WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
+
+
+def put_asset(
+    db: sqlite3.Connection,
+    sha256: Sha256,
+    *,
+    size: int,
+    head: Sha256,
+    path: bytes,
+    session: SessionId,
+    verified_at: int,
+) -> AssetId:
+    """Record that this content lies at this path, verified. A content recorded before moves to the new place."""
+    row = db.execute(
+        "INSERT INTO asset (sha256, size, head, path, session_id, verified_at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (sha256) DO UPDATE SET path = excluded.path, session_id = excluded.session_id,"
+        " verified_at = excluded.verified_at RETURNING id",
+        (sha256, size, head, path, session, verified_at),
+    ).fetchone()
+    return AssetId(row["id"])
+
+
+def set_verified(db: sqlite3.Connection, asset: AssetId, verified_at: int) -> None:
+    """The stored bytes were read whole and matched."""
+    db.execute("UPDATE asset SET verified_at = ? WHERE id = ?", (verified_at, asset))
+
+
+def put_picture(db: sqlite3.Connection, source: SourceId, session: SessionId, picture: Picture) -> None:
+    """Record a source's renditions, or why there are none."""
+    shown = picture.error is None
+    info = picture.info
+    db.execute(
+        "INSERT OR REPLACE INTO picture (source_id, session_id, share, width, height, share_bytes, thumb_bytes,"
+        " taken, camera, lens, exposure, duration, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            source,
+            session,
+            picture.share,
+            picture.width if shown else None,
+            picture.height if shown else None,
+            picture.share_bytes if shown else None,
+            picture.thumb_bytes if shown else None,
+            info.taken,
+            info.camera,
+            info.lens,
+            info.exposure,
+            info.duration,
+            picture.error,
+        ),
+    )
+
+
+def drop_picture(db: sqlite3.Connection, source: SourceId) -> None:
+    """Its renditions are not there (any more)."""
+    db.execute("DELETE FROM picture WHERE source_id = ?", (source,))
+
+
+def has_failed_picture(db: sqlite3.Connection, source: SourceId) -> bool:
+    """Whether a source was given up by the renders."""
+    row = db.execute("SELECT 1 FROM picture WHERE source_id = ? AND error IS NOT NULL", (source,)).fetchone()
+    return row is not None
+
+
+def list_pictures(db: sqlite3.Connection, session: SessionId) -> list[Picture]:
+    """All pictures of a session, failed ones too."""
+    rows = db.execute(
+        "SELECT picture.*, source.path AS path, source.kind AS kind FROM picture"
+        " JOIN source ON source.id = picture.source_id WHERE picture.session_id = ? ORDER BY picture.source_id",
+        (session,),
+    )
+    return [_picture(row) for row in rows]
+
+
+def list_pictures_of_job(db: sqlite3.Connection, job: JobId) -> list[Picture]:
+    """A job's own pictures, failed ones too."""
+    rows = db.execute(
+        "SELECT picture.*, source.path AS path, source.kind AS kind FROM picture"
+        " JOIN source ON source.id = picture.source_id WHERE source.job_id = ? ORDER BY picture.source_id",
+        (job,),
+    )
+    return [_picture(row) for row in rows]
+
+
+def _source(row: sqlite3.Row) -> Source:
+    return Source(
+        id=SourceId(row["id"]),
+        job_id=JobId(row["job_id"]),
+        path=row["path"],
+        size=row["size"],
+        mtime_ns=row["mtime_ns"],
+        kind=Kind(row["kind"]),
+        state=SourceState(row["state"]),
+        asset_id=None if row["asset_id"] is None else AssetId(row["asset_id"]),
+        error=row["error"],
+    )
+
+
+def _asset(row: sqlite3.Row) -> Asset:
+    return Asset(
+        id=AssetId(row["id"]),
+        sha256=Sha256(row["sha256"]),
+        size=row["size"],
+        head=Sha256(row["head"]),
+        path=row["path"],
+        session_id=SessionId(row["session_id"]),
+        verified_at=row["verified_at"],
+    )
+
+
+def _picture(row: sqlite3.Row) -> Picture:
+    return Picture(
+        source_id=SourceId(row["source_id"]),
+        path=row["path"],
+        kind=Kind(row["kind"]),
+        share=row["share"],
+        width=row["width"] or 0,
+        height=row["height"] or 0,
+        share_bytes=row["share_bytes"] or 0,
+        thumb_bytes=row["thumb_bytes"] or 0,
+        info=PhotoInfo(row["taken"], row["camera"], row["lens"], row["exposure"], row["duration"]),
+        error=row["error"],
+    )

@@ -1,0 +1,159 @@
+"""The database file: who owns it, how it is opened, how a transaction ends.
+
+The settings are those of DESIGN section 6: WAL, one writer connection, `synchronous=NORMAL`, and
+FULL for the one commit before a promise is spoken. Durability per mode: sqlite.org/pragma.html.
+"""
+
+import contextlib
+import importlib.resources
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+
+from ghostroll.errors import StateUnusable
+from ghostroll.faults import crash_point
+
+_CHECKED_AT_EVERY_START = 32 * 2**20  # bytes; a larger file is checked after a crash only: it takes seconds
+_MIGRATIONS = importlib.resources.files("ghostroll.state") / "migrations"
+
+
+def load_migrations() -> list[str]:
+    """All migrations in order; number n brings `user_version` from n-1 to n."""
+    names = sorted(entry.name for entry in _MIGRATIONS.iterdir() if entry.name.endswith(".sql"))
+    return [(_MIGRATIONS / name).read_text(encoding="utf-8") for name in names]
+
+
+class Database:
+    """The one writer connection of the owning process, shared by its threads under a lock.
+
+    Opening migrates. Raises StateUnusable, and leaves the file as it was, where it is not a database,
+    is damaged, or was written by a newer version.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        if os.path.exists(path):
+            _check_untouched(path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self._connection = _connect(path)
+        try:
+            self._migrate()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _migrate(self) -> None:
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute("PRAGMA foreign_keys=ON")
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        for number, script in enumerate(load_migrations()[version:], start=version + 1):
+            crash_point("state.migrating")
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version={number}; COMMIT;"
+            )
+            crash_point("state.migrated")
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction. On return it is committed and seen by every reader; an exception undoes it.
+
+        Durable against a killed process at once, against a power cut only with the next `promise()`.
+        """
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            crash_point("state.committing")
+            self._connection.execute("COMMIT")
+            crash_point("state.committed")
+
+    @contextlib.contextmanager
+    def promise(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that, on return, survives a power cut with everything committed before it.
+
+        It must change a row: SQLite does no fsync for an empty commit.
+        """
+        with self._lock:
+            before = self._connection.total_changes
+            self._connection.execute("PRAGMA synchronous=FULL")
+            try:
+                with self.write() as connection:
+                    yield connection
+                    if self._connection.total_changes == before:
+                        raise AssertionError("a promise that changes no row is not made durable")
+            finally:
+                self._connection.execute("PRAGMA synchronous=NORMAL")
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """The owner's view, for a few short statements."""
+        with self._lock:
+            yield self._connection
+
+    def close(self) -> None:
+        """Close the last connection; SQLite then folds the WAL into the file."""
+        with self._lock:
+            self._connection.close()
+
+
+def open_reader(path: str) -> sqlite3.Connection:
+    """A connection that only reads, beside an owner or without one. The caller closes it.
+
+    Raises StateUnusable where there is nothing to read.
+    """
+    if not os.path.exists(path):
+        raise StateUnusable(f"there is no state at {path} yet: ingest a card first, or check state.path")
+    _check_untouched(path)
+    return _connect(path, read_only=True)
+
+
+def _connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
+    uri = f"file:{_quote(path)}"
+    if read_only:
+        # Without -wal there is no owner: a clean file that a stranger may not make a -shm for.
+        uri += "?mode=ro" if os.path.exists(path + "-wal") else "?mode=ro&immutable=1"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _quote(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _check_untouched(path: str) -> None:
+    """Raise StateUnusable unless the file is a sound database of ours; look without changing it."""
+    newest = len(load_migrations())
+    try:
+        with open(path, "rb") as file:
+            header = file.read(16)
+    except OSError as error:
+        raise StateUnusable(f"the state at {path} can't be opened: {error.strerror}") from error
+    if header and header != b"SQLite format 3\x00":
+        raise StateUnusable(
+            f"{path} is not a database of ghostroll; it was left untouched: move it away, then run 'ghostroll adopt'"
+        )
+    thorough = os.path.exists(path + "-wal") or os.path.getsize(path) <= _CHECKED_AT_EVERY_START
+    try:
+        with contextlib.closing(_connect(path, read_only=True)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            check = "quick_check(1)" if thorough else "schema_version"
+            (damage,) = connection.execute(f"PRAGMA {check}").fetchone()
+            damage = damage if thorough else "ok"
+    except sqlite3.DatabaseError as error:
+        version, damage = 0, str(error)
+    if damage != "ok":
+        raise StateUnusable(
+            f"the state at {path} is damaged ({damage}); it was left untouched: move it away, then run 'ghostroll adopt'"
+        )
+    if version > newest:
+        raise StateUnusable(
+            f"the state at {path} was written by a newer ghostroll (version {version}, this one knows {newest});"
+            " it was left untouched: install the newer version"
+        )

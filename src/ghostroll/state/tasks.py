@@ -1,0 +1,210 @@
+"""The table is the queue: tasks are wanted, claimed and settled here, and nowhere else."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from ghostroll.errors import GhostrollError
+from ghostroll.model import Cause, JobId, Stage, Task, TaskId, TaskState
+
+
+class LostClaim(GhostrollError):
+    """A worker settled a task that was not its own any more: a bug, and the transaction is undone."""
+
+
+def want(
+    db: sqlite3.Connection, stage: Stage, job: JobId, subject: int, *, priority: int = 0, due: float = 0
+) -> None:
+    """See to it that a task is in the queue; one that is there already is left as it is."""
+    db.execute(
+        "INSERT INTO task (stage, job_id, subject, priority, due) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (stage, job, subject, priority, due),
+    )
+
+
+def want_copies(db: sqlite3.Connection, job: JobId, sources: Iterable[tuple[int, int, int]]) -> None:
+    """Queue a copy for each (source, priority, bytes); one that was settled before is wanted anew."""
+    db.executemany(
+        "INSERT INTO task (stage, job_id, subject, priority, weight) VALUES ('copy', ?, ?, ?, ?)"
+        " ON CONFLICT (stage, subject) WHERE stage <> 'publish' DO UPDATE SET state = 'ready', attempts = 0, due = 0,"
+        " cause = NULL, error = NULL, weight = excluded.weight WHERE task.state IN ('done', 'parked')",
+        ((job, subject, priority, weight) for subject, priority, weight in sources),
+    )
+
+
+def want_again(db: sqlite3.Connection, stage: Stage, subject: int) -> None:
+    """What a settled task made is not there any more: it is ready anew."""
+    db.execute(
+        "UPDATE task SET state = 'ready', attempts = 0, due = 0, error = NULL, cause = NULL"
+        " WHERE stage = ? AND subject = ? AND state IN ('done', 'dead')",
+        (stage, subject),
+    )
+
+
+def hurry(db: sqlite3.Connection, stage: Stage, subject: int) -> None:
+    """A task need not wait for its due time."""
+    db.execute(
+        "UPDATE task SET due = 0 WHERE stage = ? AND subject = ? AND state = 'ready'", (stage, subject)
+    )
+
+
+def claim(
+    db: sqlite3.Connection,
+    stage: Stage,
+    *,
+    job: JobId | None,
+    limit: int,
+    weight: int | None = None,
+    now: float,
+) -> list[Task]:
+    """Take due tasks of a stage (of one job), most urgent first, for the caller alone.
+
+    At most `limit`, and none that would bring their weight over `weight`, but always one. `now` is
+    boot-time seconds.
+    """
+    of_job = "" if job is None else " AND job_id = ?"
+    arguments = (stage, now, limit) if job is None else (stage, job, now, limit)
+    rows = db.execute(
+        f"SELECT id, stage, job_id, subject, attempts, claim, weight FROM task WHERE state = 'ready' AND stage = ?{of_job}"
+        " AND due <= ? ORDER BY priority DESC, id LIMIT ?",
+        arguments,
+    ).fetchall()
+    taken: list[Task] = []
+    total = 0
+    for row in rows:
+        total += row["weight"]
+        if taken and weight is not None and total > weight:
+            break
+        taken.append(
+            Task(
+                id=TaskId(row["id"]),
+                stage=Stage(row["stage"]),
+                job_id=JobId(row["job_id"]),
+                subject=row["subject"],
+                attempts=row["attempts"],
+                claim=row["claim"] + 1,
+            )
+        )
+    db.executemany(
+        "UPDATE task SET state = 'running', claim = claim + 1 WHERE id = ?", ((task.id,) for task in taken)
+    )
+    return taken
+
+
+def settle(
+    db: sqlite3.Connection,
+    task: Task,
+    state: TaskState,
+    *,
+    charged: bool,
+    due: float = 0,
+    cause: Cause | None = None,
+    error: str | None = None,
+) -> None:
+    """Put down what became of a claimed task, if and only if the claim still stands; else LostClaim."""
+    changed = db.execute(
+        "UPDATE task SET state = ?, attempts = attempts + ?, due = ?, cause = ?, error = ?"
+        " WHERE id = ? AND state = 'running' AND claim = ?",
+        (state, int(charged), due, cause, error, task.id, task.claim),
+    ).rowcount
+    if changed != 1:
+        raise LostClaim(f"task {task.id} ({task.stage}) was settled by another worker")
+
+
+def next_due(db: sqlite3.Connection, stage: Stage, job: JobId | None) -> float | None:
+    """When the earliest ready task of a stage may be claimed; None where none is ready."""
+    of_job = "" if job is None else " AND job_id = ?"
+    arguments = (stage,) if job is None else (stage, job)
+    row = db.execute(
+        f"SELECT min(due) FROM task WHERE state = 'ready' AND stage = ?{of_job}", arguments
+    ).fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def count_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage] = tuple(Stage)) -> int:
+    """How many tasks of these stages are ready or running for a job."""
+    marks = ", ".join("?" * len(stages))
+    row = db.execute(
+        f"SELECT count(*) FROM task WHERE job_id = ? AND stage IN ({marks}) AND state IN ('ready', 'running')",
+        (job, *stages),
+    ).fetchone()
+    return int(row[0])
+
+
+def list_parked(db: sqlite3.Connection, job: JobId | None = None) -> dict[Cause, int]:
+    """How many tasks (of a job) wait for each cause."""
+    rows = db.execute(
+        "SELECT cause, count(*) FROM task WHERE state = 'parked' AND (? IS NULL OR job_id = ?) GROUP BY cause",
+        (job, job),
+    ).fetchall()
+    return {Cause(row[0]): int(row[1]) for row in rows}
+
+
+def list_parked_stages(db: sqlite3.Connection, job: JobId) -> list[dict[str, str | int]]:
+    """What of a job waits: stage, cause, how many, and one task's own words."""
+    rows = db.execute(
+        "SELECT stage, cause, count(*), min(error) FROM task WHERE state = 'parked' AND job_id = ? GROUP BY stage, cause",
+        (job,),
+    ).fetchall()
+    return [{"stage": row[0], "cause": row[1], "tasks": int(row[2]), "error": row[3] or ""} for row in rows]
+
+
+def unpark(db: sqlite3.Connection, causes: Iterable[Cause], job: JobId | None = None) -> int:
+    """Make what waited for these causes (in a job) ready again, with fresh attempts; returns how many."""
+    wanted = list(causes)
+    marks = ", ".join("?" * len(wanted))
+    return db.execute(
+        f"UPDATE task SET state = 'ready', cause = NULL, error = NULL, due = 0, attempts = 0"
+        f" WHERE state = 'parked' AND cause IN ({marks}) AND (? IS NULL OR job_id = ?)",
+        (*wanted, job, job),
+    ).rowcount
+
+
+def park(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage], cause: Cause) -> None:
+    """Let a job's ready tasks of these stages wait for a cause."""
+    marks = ", ".join("?" * len(stages))
+    db.execute(
+        f"UPDATE task SET state = 'parked', cause = ? WHERE state = 'ready' AND job_id = ? AND stage IN ({marks})",
+        (cause, job, *stages),
+    )
+
+
+def revive(db: sqlite3.Connection, job: JobId) -> int:
+    """Give a job's dead renders another life; returns how many."""
+    return db.execute(
+        "UPDATE task SET state = 'ready', attempts = 0, due = 0, error = NULL WHERE state = 'dead' AND job_id = ?",
+        (job,),
+    ).rowcount
+
+
+def drop_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage]) -> None:
+    """Forget a job's tasks of these stages that are not under way: a person gave them up."""
+    marks = ", ".join("?" * len(stages))
+    db.execute(
+        f"DELETE FROM task WHERE job_id = ? AND stage IN ({marks}) AND state IN ('ready', 'parked')",
+        (job, *stages),
+    )
+
+
+def requeue_running(db: sqlite3.Connection) -> int:
+    """After a crash nobody runs: what was running is ready again, charged to nobody; returns how many.
+
+    Due times were of an earlier boot, so they are void. Another wish for the same gallery may stand
+    already; then the running one is simply done.
+    """
+    db.execute(
+        "UPDATE task SET state = 'done' WHERE state = 'running' AND stage = 'publish' AND EXISTS ("
+        " SELECT 1 FROM task AS other WHERE other.stage = 'publish' AND other.subject = task.subject"
+        " AND other.state IN ('ready', 'parked'))"
+    )
+    db.execute("UPDATE task SET due = 0 WHERE state = 'ready' AND due <> 0")
+    return db.execute("UPDATE task SET state = 'ready', due = 0 WHERE state = 'running'").rowcount
+
+
+def prune_done(db: sqlite3.Connection, job: JobId) -> None:
+    """Drop a finished job's settled tasks; the facts they made stay."""
+    db.execute("DELETE FROM task WHERE job_id = ? AND state = 'done'", (job,))
+
+
+def forget_job(db: sqlite3.Connection, job: JobId) -> None:
+    """Drop all tasks of a job."""
+    db.execute("DELETE FROM task WHERE job_id = ?", (job,))

@@ -1,0 +1,159 @@
+"""Copy: files of one card into the library, and what each of them means for the ledger."""
+
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+
+from ghostroll import jobs
+from ghostroll.cards.reading import open_source
+from ghostroll.engine.settle import Outcome, Settlement
+from ghostroll.library.copying import Copied, Copier, CopyRules, Duplicate, Failed, Stored
+from ghostroll.library.layout import place_original, show_path
+from ghostroll.model import (
+    Asset,
+    Cause,
+    Kind,
+    SessionId,
+    Sha256,
+    Source,
+    SourceId,
+    SourceState,
+    Stage,
+    Task,
+    TaskState,
+)
+from ghostroll.state import assets, tasks
+from ghostroll.state import jobs as job_rows
+from ghostroll.station.session import ensure_session
+from ghostroll.station.wiring import Slot, Wiring
+
+
+class CopyWork:
+    """One thread's copying for one card."""
+
+    def __init__(self, wiring: Wiring, slot: Slot) -> None:
+        self._wiring, self._slot = wiring, slot
+        settings = wiring.settings
+        rules = CopyRules(
+            keep_free=settings.library.keep_free_mib << 20,
+            reverify_seconds=settings.library.reverify_days * 86_400,
+            chunk=settings.copy.chunk_kib << 10,
+        )
+        self._copier = Copier(
+            rules,
+            self,
+            wiring.folders,
+            wiring.claims,
+            slot.reader,
+            now=wiring.now_seconds,
+            progress=lambda size: wiring.meter.count(Stage.COPY, size=size),
+        )
+
+    def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
+        """Copy a batch of one card's files."""
+        self._wiring.meter.begin(Stage.COPY)
+        with self._wiring.database.read() as db:
+            by_source = {SourceId(task.subject): task for task in tasks_}
+            sources = [assets.get_source(db, source) for source in by_source]
+        with self._wiring.library.enter() as root:
+            fates = self._copier.copy_batch(root, sources)
+        # Stored before duplicate: a duplicate may be of a file in the same batch.
+        fates.sort(key=lambda fate: isinstance(fate, Duplicate))
+        return [self._judge(by_source[fate.source.id], fate) for fate in fates]
+
+    def settled(self) -> None:
+        """Let other cards have these contents."""
+        self._copier.release()
+
+    def interrupt(self) -> None:
+        """Make a run under way end soon."""
+        self._copier.interrupt()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._copier.close()
+
+    def find_asset(self, sha256: Sha256) -> Asset | None:
+        """The recorded asset of a content."""
+        with self._wiring.database.read() as db:
+            return assets.find_asset(db, sha256)
+
+    def find_asset_at(self, path: bytes) -> Asset | None:
+        """The asset recorded at a place."""
+        with self._wiring.database.read() as db:
+            return assets.find_asset_at(db, path)
+
+    def place(self, source: Source) -> bytes:
+        """Where a source goes; makes the session where there is none yet."""
+        session, folder = ensure_session(self._wiring, source.job_id)
+        return place_original(session.name, folder, source.path)
+
+    def open_source(self, source: Source) -> contextlib.AbstractContextManager[int]:
+        """The card's file, vouched for when it is left without an error."""
+        return open_source(self._slot.medium, source)
+
+    def notice(self, sentence: str, path: bytes) -> None:
+        """Put something unusual down in the log."""
+        self._wiring.log.warning(sentence, path=show_path(path), job=self._slot.job)
+
+    def _judge(self, task: Task, fate: Copied) -> Outcome:
+        match fate:
+            case Failed(_, error):
+                return Outcome(task, error=error)
+            case Stored():
+                self._wiring.meter.count(Stage.COPY, items=1)
+                return Outcome(task, facts=lambda db: self._record_stored(db, fate))
+            case Duplicate():
+                self._wiring.meter.count(Stage.COPY, items=1)
+                return Outcome(task, facts=lambda db: self._record_duplicate(db, fate))
+
+    def _record_stored(self, db: sqlite3.Connection, fate: Stored) -> None:
+        source = fate.source
+        session = fate.healed.session_id if fate.healed else _session_of(db, source)
+        asset = assets.put_asset(
+            db,
+            fate.content.sha256,
+            size=fate.content.size,
+            head=fate.content.head,
+            path=fate.path,
+            session=session,
+            verified_at=fate.verified_at,
+        )
+        state = SourceState.DUPLICATE if fate.healed else SourceState.STORED
+        assets.settle_source(db, source.id, state, asset)
+        want_renders(db, source)
+
+    def _record_duplicate(self, db: sqlite3.Connection, fate: Duplicate) -> None:
+        asset = fate.asset or assets.find_asset(db, fate.content.sha256)
+        if asset is None:
+            raise AssertionError("a duplicate is linked only to a committed asset")
+        if fate.verified_at is not None:
+            assets.set_verified(db, asset.id, fate.verified_at)
+        assets.settle_source(db, fate.source.id, SourceState.DUPLICATE, asset.id)
+        want_renders(db, fate.source)
+
+
+def _session_of(db: sqlite3.Connection, source: Source) -> SessionId:
+    job = job_rows.get_job(db, source.job_id)
+    if job is None or job.session_id is None:
+        raise AssertionError("a file was stored for a job without a session")
+    return job.session_id
+
+
+def record_failed_copy(db: sqlite3.Connection, settlement: Settlement) -> None:
+    """A copy that waits because its file can't be read makes the source a failed one; other causes don't."""
+    if settlement.state is not TaskState.PARKED or settlement.cause is not Cause.UNREADABLE:
+        return
+    source = assets.get_source(db, SourceId(settlement.task.subject))
+    assets.fail_source(db, source.id, settlement.error or "can't be read")
+    want_renders(db, source)
+
+
+def want_renders(db: sqlite3.Connection, changed: Source) -> None:
+    """Queue the pictures of all files that share a number with one whose fate has changed."""
+    if changed.kind not in (Kind.RAW, Kind.JPEG, Kind.HEIF, Kind.IMAGE, Kind.VIDEO):
+        return
+    group = [assets.get_source(db, changed.id), *assets.list_siblings(db, changed)]
+    for source in jobs.choose_renders(group, lambda source: assets.has_failed_picture(db, source)):
+        # The newest card's pictures go first: its people are the ones who wait.
+        tasks.want(db, Stage.RENDER, source.job_id, source.id, priority=source.job_id)

@@ -1,0 +1,76 @@
+"""Recover: after a start, a crash or a power cut, bring the ledger and the disk together.
+
+It re-enqueues and never executes: whatever was under way is wanted again, charged to nobody.
+"""
+
+import os
+
+from ghostroll.faults import crash_point
+from ghostroll.library.durable import has_size
+from ghostroll.library.identity import clear_incoming, remove_empty_session_folders
+from ghostroll.model import Cause, Safety, Stage
+from ghostroll.state import assets, tasks
+from ghostroll.state import jobs as job_rows
+from ghostroll.station.render import SHARE, THUMBS
+from ghostroll.station.wiring import Wiring
+
+
+def recover(wiring: Wiring) -> None:
+    """Put everything in order before any worker starts. Safe to be killed in, and to be run again."""
+    with wiring.database.write() as db:
+        tasks.requeue_running(db)
+    interrupt_jobs(wiring)
+    crash_point("recover.requeued")
+    with wiring.database.read() as db:
+        sessions = frozenset(session.name.encode() for session in job_rows.list_sessions(db))
+    with wiring.library.enter() as root:
+        clear_incoming(root)
+        remove_empty_session_folders(root, sessions)
+    crash_point("recover.cleared")
+    _rerender_lost(wiring)
+    with wiring.database.write() as db:
+        for job in job_rows.list_unfinished(db):
+            if job.session_id is not None:
+                tasks.want(db, Stage.PUBLISH, job.id, job.session_id)
+        # Waiting for room or for the library is over: it is there. Copies wait for their card instead.
+        tasks.unpark(db, (Cause.LIBRARY_GONE, Cause.NO_SPACE))
+        for job in job_rows.list_jobs(db, safety=(Safety.INTERRUPTED, Safety.ATTENTION)):
+            tasks.park(db, job.id, (Stage.COPY,), Cause.CARD_GONE)
+
+
+def interrupt_jobs(wiring: Wiring) -> None:
+    """No card is in (any more): what was being scanned is forgotten, what was being copied waits for its card."""
+    with wiring.database.write() as db:
+        for job in job_rows.list_jobs(db, safety=(Safety.SCANNING,)):
+            tasks.forget_job(db, job.id)
+            job_rows.drop_job(db, job.id)
+        for job in job_rows.list_jobs(db, safety=(Safety.COPYING,)):
+            tasks.park(db, job.id, (Stage.COPY,), Cause.CARD_GONE)
+            if assets.list_open_states(db, job.id):
+                job_rows.set_safety(db, job.id, Safety.INTERRUPTED)
+
+
+def _rerender_lost(wiring: Wiring) -> None:
+    """A record of a picture is believed only if both its files are there with their sizes."""
+    with wiring.database.read() as db:
+        unfinished = [job for job in job_rows.list_unfinished(db) if job.session_id is not None]
+    for session_id in {job.session_id for job in unfinished if job.session_id is not None}:
+        with wiring.database.read() as db:
+            name = job_rows.get_session(db, session_id).name.encode()
+            pictures = [
+                picture for picture in assets.list_pictures(db, session_id) if picture.share is not None
+            ]
+        with wiring.library.enter() as root:
+            lost = [
+                picture
+                for picture in pictures
+                for file in [os.fsencode(picture.share or "")]
+                if not has_size(root, os.path.join(name, SHARE, file), picture.share_bytes)
+                or not has_size(root, os.path.join(name, THUMBS, file), picture.thumb_bytes)
+            ]
+        if not lost:
+            continue
+        with wiring.database.write() as db:
+            for picture in lost:
+                assets.drop_picture(db, picture.source_id)
+                tasks.want_again(db, Stage.RENDER, picture.source_id)

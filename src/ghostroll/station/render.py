@@ -1,0 +1,124 @@
+"""Render: the share picture and the thumbnail of one source, into its session's folder."""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+
+from ghostroll.engine.settle import Outcome, Settlement
+from ghostroll.errors import PermanentError
+from ghostroll.faults import crash_point
+from ghostroll.library.durable import has_size, library_errors, write_whole
+from ghostroll.library.identity import INCOMING
+from ghostroll.library.layout import name_rendition
+from ghostroll.model import JobId, PhotoInfo, Rendered, SessionId, Source, SourceId, Stage, Task, TaskState
+from ghostroll.render.lane import Lane, RenderLimits
+from ghostroll.state import assets, tasks
+from ghostroll.state import jobs as job_rows
+from ghostroll.state.assets import Picture
+from ghostroll.station.copy import want_renders
+from ghostroll.station.wiring import Wiring
+
+SHARE, THUMBS = b"share", b"thumbs"
+
+
+class RenderWork:
+    """One lane and the thread that owns it."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        render = wiring.settings.render
+        self._lane = Lane(
+            RenderLimits(
+                share_edge=render.share_edge,
+                thumb_edge=render.thumb_edge,
+                share_quality=render.share_quality,
+                thumb_quality=render.thumb_quality,
+                seconds=render.seconds,
+                memory_bytes=render.memory_mib << 20,
+                niceness=render.niceness,
+            )
+        )
+        self._lane.start()
+
+    def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
+        """Render one source."""
+        (task,) = tasks_
+        wiring = self._wiring
+        wiring.meter.begin(Stage.RENDER)
+        with wiring.database.read() as db:
+            source = assets.get_source(db, SourceId(task.subject))
+            if source.asset_id is None:
+                return [Outcome(task)]  # its asset is being replaced; the new one will be rendered
+            asset = assets.get_asset(db, source.asset_id)
+            job = job_rows.get_job(db, source.job_id)
+            if job is None or job.session_id is None:
+                raise AssertionError("a picture is wanted of a job without a session")
+            session = job_rows.get_session(db, job.session_id)
+        with wiring.library.enter() as root:
+            if not has_size(root, asset.path, asset.size):
+                raise PermanentError("its file is not in the library any more")
+            rendered = self._lane.render(os.path.join(wiring.library.path, asset.path), source.kind)
+            name = name_rendition(source.path, asset.sha256)
+            self._store(root, session.name.encode(), name.encode(), rendered, source)
+        wiring.meter.count(Stage.RENDER, items=1, size=len(rendered.share) + len(rendered.thumb))
+        picture = _describe(source, name, rendered)
+        return [Outcome(task, facts=lambda db: record_picture(db, wiring, source, session.id, picture))]
+
+    def settled(self) -> None:
+        """Nothing is held between runs."""
+
+    def interrupt(self) -> None:
+        """Make a run under way end soon."""
+        self._lane.interrupt()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._lane.close()
+
+    def _store(self, root: int, session: bytes, name: bytes, rendered: Rendered, source: Source) -> None:
+        """Both files under their final names, their bytes on the medium."""
+        with library_errors("writing a rendition"):
+            for folder, data in ((SHARE, rendered.share), (THUMBS, rendered.thumb)):
+                place = session + b"/" + folder
+                self._wiring.folders.make(root, place)
+                temp = INCOMING + b"/%s-%d" % (folder, source.id)
+                write_whole(root, place + b"/" + name, data, temp)
+        crash_point("render.stored")
+
+
+def _describe(source: Source, name: str, rendered: Rendered) -> Picture:
+    width, height = rendered.share_size
+    return Picture(
+        source_id=source.id,
+        path=source.path,
+        kind=source.kind,
+        share=name,
+        width=width,
+        height=height,
+        share_bytes=len(rendered.share),
+        thumb_bytes=len(rendered.thumb),
+        info=rendered.info,
+        error=None,
+    )
+
+
+def record_picture(
+    db: sqlite3.Connection, wiring: Wiring, source: Source, session: SessionId, picture: Picture
+) -> None:
+    """Put a picture down, and want its gallery written, though not more often than is good for the disk."""
+    assets.put_picture(db, source.id, session, picture)
+    tasks.want(db, Stage.PUBLISH, source.job_id, session, due=wiring.published.get(session, 0))
+
+
+def record_failed_render(wiring: Wiring, db: sqlite3.Connection, settlement: Settlement) -> None:
+    """A dead render is a file without a picture, by name; the RAW beside it may stand in."""
+    if settlement.state is not TaskState.DEAD:
+        return
+    source = assets.get_source(db, SourceId(settlement.task.subject))
+    job = job_rows.get_job(db, JobId(settlement.task.job_id))
+    if job is None or job.session_id is None:
+        raise AssertionError("a picture is wanted of a job without a session")
+    error = settlement.error or "can't be rendered"
+    picture = Picture(source.id, source.path, source.kind, None, 0, 0, 0, 0, PhotoInfo(), error)
+    record_picture(db, wiring, source, job.session_id, picture)
+    want_renders(db, source)

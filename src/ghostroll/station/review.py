@@ -1,0 +1,159 @@
+"""Review: after anything settled, look at the facts of a job and say what is true now.
+
+The one place where *secured* is said. Runs again after a crash, so every step may be half done.
+"""
+
+import sqlite3
+
+from ghostroll import jobs
+from ghostroll.faults import crash_point
+from ghostroll.jobs import SafetyFacts
+from ghostroll.library.durable import has_size, library_errors, write_whole
+from ghostroll.library.identity import INCOMING
+from ghostroll.library.layout import show_path
+from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manifest, build_sha256sums
+from ghostroll.model import Cause, Job, JobId, Publication, Safety, SessionId, SourceState, Stage
+from ghostroll.state import assets, tasks
+from ghostroll.state import jobs as job_rows
+from ghostroll.station.wiring import Wiring
+
+
+def review_job(wiring: Wiring, job_id: JobId) -> None:
+    """Bring a job's safety up to date with its facts; speak of what changed.
+
+    When this says *secured*, every source has an asset that was there a moment ago, and the record
+    survives a power cut.
+    """
+    with wiring.review_lock:
+        _review(wiring, job_id)
+
+
+def _review(wiring: Wiring, job_id: JobId) -> None:
+    with wiring.database.read() as db:
+        job = job_rows.get_job(db, job_id)
+        if job is None:
+            return
+        safety = jobs.decide_safety(_collect(db, job))
+    if safety is not job.safety:
+        match safety:
+            case Safety.SECURED:
+                _secure(wiring, job)
+            case Safety.ATTENTION | Safety.INTERRUPTED:
+                _say_unsafe(wiring, job, safety)
+            case _:
+                with wiring.database.write() as db:
+                    job_rows.set_safety(db, job_id, safety)
+    _finish_gallery(wiring, job_id)
+
+
+def _collect(db: sqlite3.Connection, job: Job) -> SafetyFacts:
+    open_sources = assets.list_open_states(db, job.id)
+    parked = tasks.list_parked(db, job.id)
+    return SafetyFacts(
+        safety=job.safety,
+        pending=SourceState.PENDING in open_sources,
+        failed=SourceState.FAILED in open_sources,
+        copying=tasks.count_open(db, job.id, (Stage.SCAN, Stage.COPY)) > 0,
+        card_gone=Cause.CARD_GONE in parked,
+    )
+
+
+def _secure(wiring: Wiring, job: Job) -> None:
+    """Look, write the checksums, promise, speak: in this order."""
+    with wiring.database.read() as db:
+        wanted = assets.list_assets_of_job(db, job.id)
+    with wiring.library.enter() as root, library_errors("looking at the session's files"):
+        lost = [asset.id for asset in wanted if not has_size(root, asset.path, asset.size)]
+    if lost:
+        with wiring.database.write() as db:
+            reopened = assets.reopen_assets(db, lost, job.id)
+            tasks.want_copies(db, job.id, ((source.id, 0, source.size) for source in reopened))
+        wiring.log.warning(
+            "files vanished from the library and are copied again", job=job.id, files=len(lost)
+        )
+        return
+    write_records(wiring, job)
+    crash_point("secured.promising")
+    with wiring.database.promise() as db:
+        job_rows.set_safety(db, job.id, Safety.SECURED, at=wiring.now_text())
+    crash_point("secured.promised")
+    if job.session_id is not None:
+        write_records(wiring, job)  # once more, now that it is true
+    with wiring.database.read() as db:
+        tally = assets.tally(db, job.id)
+    wiring.log.info(
+        f"{job.volume.label}: all {tally.files} files are safe, the card may be removed",
+        job=job.id,
+        card=job.volume.label,
+        files=tally.files,
+        bytes=tally.bytes,
+    )
+
+
+def _say_unsafe(wiring: Wiring, job: Job, safety: Safety) -> None:
+    with wiring.database.write() as db:
+        job_rows.set_safety(db, job.id, safety)
+        failed = assets.list_sources(db, job.id, (SourceState.FAILED,))
+    write_records(wiring, job)
+    for source in failed:
+        wiring.log.error(
+            f"NOT SAFE: {show_path(source.path)} {source.error}", job=job.id, card=job.volume.label
+        )
+    what = (
+        "was removed too early"
+        if safety is Safety.INTERRUPTED
+        else f"has {len(failed)} files that can't be read"
+    )
+    wiring.log.error(
+        f"{job.volume.label} {what}: the card is NOT SAFE to format", job=job.id, card=job.volume.label
+    )
+
+
+def _finish_gallery(wiring: Wiring, job_id: JobId) -> None:
+    """See to it that a gallery which will not grow any more gets its last writing, now."""
+    with wiring.database.read() as db:
+        job = job_rows.get_job(db, job_id)
+        if job is None or job.session_id is None or job.publication is Publication.COMPLETE:
+            return
+        if tell_publication(db, job.session_id) is not Publication.COMPLETE:
+            return
+    with wiring.database.write() as db:
+        if not tasks.count_open(db, job.id, (Stage.PUBLISH,)):
+            tasks.want(db, Stage.PUBLISH, job.id, job.session_id)
+        tasks.hurry(db, Stage.PUBLISH, job.session_id)
+
+
+def tell_publication(db: sqlite3.Connection, session: SessionId) -> Publication:
+    """What a session's gallery will be once it is written as the facts are now."""
+    of_session = job_rows.list_jobs_of_session(db, session)
+    return jobs.decide_publication(
+        safeties=[job.safety for job in of_session],
+        open_renders=sum(tasks.count_open(db, job.id, (Stage.RENDER,)) for job in of_session),
+        session=True,
+    )
+
+
+def write_records(wiring: Wiring, job: Job) -> None:
+    """Write a session's `SHA256SUMS` and `manifest.json` as the ledger has them now; durable on return."""
+    if job.session_id is None:
+        return
+    with wiring.database.read() as db:
+        session = job_rows.get_session(db, job.session_id)
+        sums = build_sha256sums(assets.list_assets(db, session.id), session.name)
+        manifest = build_manifest(
+            session, [(other, _entries(db, other)) for other in job_rows.list_jobs_of_session(db, session.id)]
+        )
+    folder = session.name.encode()
+    with wiring.library.enter() as root, library_errors("writing the manifest"):
+        wiring.folders.make(root, folder)
+        for name, data in ((SHA256SUMS, sums), (MANIFEST, manifest)):
+            write_whole(root, folder + b"/" + name, data, INCOMING + b"/%s-%d" % (name, job.id))
+        wiring.folders.sync(root, [folder])
+
+
+def _entries(db: sqlite3.Connection, job: Job) -> list[Entry]:
+    stored = {asset.id: asset for asset in assets.list_assets_of_job(db, job.id)}
+    return [
+        Entry(source, None if source.asset_id is None else stored[source.asset_id])
+        for source in assets.list_sources(db, job.id)
+    ]

@@ -1,0 +1,85 @@
+"""One ingest from admission to the end: what the command `ingest` waits for."""
+
+import re
+import threading
+from typing import Protocol
+
+from ghostroll.errors import UsageError
+from ghostroll.model import JobId, Publication, Safety
+from ghostroll.state import assets
+from ghostroll.state.assets import PictureTally, Tally
+from ghostroll.station.station import Station
+from ghostroll.station.summary import Moments, Summary, summarize
+from ghostroll.station.wiring import Slot
+
+INTERRUPTED = 130  # the exit code of a shell for Ctrl-C
+_GLANCE = 0.2  # seconds between two looks at the counts while nothing settles
+_SESSION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+class Watcher(Protocol):
+    """Somebody who is told how an ingest goes."""
+
+    def show(self, tally: Tally, pictures: PictureTally) -> None:
+        """The counts at this moment."""
+
+    def close(self) -> None:
+        """It is over."""
+
+
+class _Course:
+    """Follows one card: whether it is over, and when it was first secured and published."""
+
+    def __init__(self, station: Station, slot: Slot) -> None:
+        self._station, self._slot = station, slot
+        self._started = station.wiring.clock.boot()
+        self._secured: float | None = None
+        self._published: float | None = None
+
+    def is_over(self) -> bool:
+        """Whether nothing goes on by itself any more. Looked at after every change."""
+        job = self._station.get_job(self._slot.job)
+        elapsed = self._station.wiring.clock.boot() - self._started
+        if job is not None and job.safety is Safety.SECURED and self._secured is None:
+            self._secured = elapsed
+        if job is not None and job.publication is Publication.COMPLETE and self._published is None:
+            self._published = elapsed
+        return self._station.is_quiet(self._slot)
+
+    def tell_moments(self) -> Moments:
+        """When what was first true, in seconds from the start."""
+        first = self._station.wiring.first_picture.get(self._slot.job)
+        return Moments(self._secured, None if first is None else first - self._started, self._published)
+
+
+def run_ingest(
+    station: Station,
+    path: bytes,
+    *,
+    session: str | None,
+    watcher: Watcher,
+    stopped: threading.Event,
+    resume: JobId | None = None,
+) -> Summary:
+    """Ingest the card at `path` until nothing goes on by itself, or `stopped` is set.
+
+    On return the station still runs; its owner closes it. Raises UsageError for a path or a name that
+    can't be meant.
+    """
+    if session is not None and not _SESSION_NAME.fullmatch(session):
+        raise UsageError(f"{session!r} can't be a session's name: use letters, digits, '.', '_' and '-'")
+    station.start()
+    slot = station.admit(path, session=session, resume=resume)
+    course = _Course(station, slot)
+    try:
+        while not station.wait(lambda: stopped.is_set() or course.is_over(), _GLANCE):
+            watcher.show(*_count(station, slot.job))
+        watcher.show(*_count(station, slot.job))
+    finally:
+        watcher.close()
+    return summarize(station.wiring, slot.job, course.tell_moments())
+
+
+def _count(station: Station, job: JobId) -> tuple[Tally, PictureTally]:
+    with station.wiring.database.read() as db:
+        return assets.tally(db, job), assets.tally_pictures(db, job)

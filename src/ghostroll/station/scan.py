@@ -1,0 +1,152 @@
+"""Scan: the whole inventory of a card, in one commit, and what of it is known already."""
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ghostroll import jobs
+from ghostroll.cards.inventory import take_inventory
+from ghostroll.cards.reading import read_head
+from ghostroll.engine.settle import Outcome
+from ghostroll.errors import Stopped
+from ghostroll.faults import crash_point
+from ghostroll.library.durable import has_size
+from ghostroll.model import (
+    HEAD_BYTES,
+    Asset,
+    Found,
+    JobId,
+    Safety,
+    Source,
+    SourceState,
+    Stage,
+    Task,
+)
+from ghostroll.state import assets, tasks
+from ghostroll.state import jobs as job_rows
+from ghostroll.station.wiring import Slot, Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class _Inventory:
+    """What a scan found: the job it belongs to, everything on the card, and assets of files known before."""
+
+    job: JobId
+    found: Sequence[Found]
+    known: dict[bytes, Asset]
+
+
+class ScanWork:
+    """One scan at a time. Returns the inventory as facts; nothing of a card is recorded before all of it is."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._stopping = threading.Event()
+
+    def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
+        """Scan one card."""
+        (task,) = tasks_
+        slot = self._wiring.slot_of(task.job_id)
+        meter = self._wiring.meter
+        meter.begin(Stage.SCAN)
+        found = take_inventory(slot.medium, self._wiring.settings.cards.leave_out, check=self._check)
+        job = self._choose_job(slot, found)
+        known = self._find_known(slot, found, job) if self._wiring.settings.copy.trust_known else {}
+        slot.medium.check_present()
+        crash_point("scan.done")
+        meter.count(Stage.SCAN, items=len(found))
+        inventory = _Inventory(job or task.job_id, found, known)
+        return [Outcome(task, facts=lambda db: self._record(db, task, slot, inventory))]
+
+    def settled(self) -> None:
+        """Nothing is held between runs."""
+
+    def interrupt(self) -> None:
+        """Make a run under way end soon."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise Stopped("stopped in the middle of a scan")
+
+    def _choose_job(self, slot: Slot, found: Sequence[Found]) -> JobId | None:
+        if slot.resume is not None:
+            return slot.resume
+        with self._wiring.database.read() as db:
+            earlier = job_rows.list_jobs(
+                db, safety=(Safety.INTERRUPTED, Safety.ATTENTION), volume=slot.volume
+            )
+            candidates = [
+                jobs.Candidate(
+                    job.id,
+                    job.volume,
+                    job.safety,
+                    tuple(source for source in assets.list_open_sources(db, job.id) if source.mtime_ns),
+                )
+                for job in earlier
+            ]
+        return jobs.choose_job_to_resume(slot.volume, found, candidates)
+
+    def _find_known(self, slot: Slot, found: Sequence[Found], job: JobId | None) -> dict[bytes, Asset]:
+        """Files that an earlier secured job of this volume settles without a full read: DESIGN section 5."""
+        if slot.volume.uuid is None:
+            return {}
+        with self._wiring.database.read() as db:
+            secured = job_rows.list_jobs(db, safety=(Safety.SECURED,), volume=slot.volume, limit=1)
+            if not secured:
+                return {}
+            earlier = {
+                source.path: source for source in assets.list_sources(db, secured[0].id) if source.asset_id
+            }
+            stored = {asset.id: asset for asset in assets.list_assets_of_job(db, secured[0].id)}
+            settled = set()
+            if job is not None:
+                settled = {source.path for source in assets.list_sources(db, job) if source.asset_id}
+        known: dict[bytes, Asset] = {}
+        with self._wiring.library.enter() as root:
+            for item, source in jobs.match_known(found, earlier):
+                self._check()
+                if source.asset_id is None or item.path in settled:
+                    continue
+                asset = stored[source.asset_id]
+                if not has_size(root, asset.path, asset.size):
+                    continue
+                if not self._has_head(slot, item, asset):
+                    return {}  # one lie, and nothing on this card is taken from memory
+                known[item.path] = asset
+        return known
+
+    def _has_head(self, slot: Slot, item: Found, asset: Asset) -> bool:
+        try:
+            head = read_head(slot.medium, item.path, HEAD_BYTES)
+        except OSError:
+            return False
+        return hashlib.sha256(head).digest() == asset.head
+
+    def _record(self, db: sqlite3.Connection, task: Task, slot: Slot, inventory: _Inventory) -> None:
+        """The inventory becomes the job's, whole; what is not known is wanted."""
+        job = inventory.job
+        if job != task.job_id:
+            tasks.forget_job(db, task.job_id)
+            job_rows.drop_job(db, task.job_id)
+            assets.drop_listing_failures(db, job)
+            tasks.unpark(db, list(jobs.RESUMED_CAUSES), job)
+            assets.reopen_failed(db, job)
+            job_rows.set_root(db, job, slot.medium.root)
+        assets.add_sources(db, job, inventory.found)
+        for source in assets.list_sources(db, job, (SourceState.PENDING,)):
+            asset = inventory.known.get(source.path)
+            if asset is not None:
+                assets.settle_source(db, source.id, SourceState.KNOWN, asset.id)
+            else:
+                self._want_copy(db, source)
+        job_rows.set_safety(db, job, Safety.COPYING)
+        slot.job = job
+
+    def _want_copy(self, db: sqlite3.Connection, source: Source) -> None:
+        tasks.want_copies(db, source.job_id, [(source.id, jobs.order_copies(source.kind), source.size)])

@@ -1,0 +1,222 @@
+"""A station: one state, one library, and the crews at work on them. The daemon and `ingest` both run one."""
+
+import contextlib
+import functools
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import structlog
+
+from ghostroll.cards.volume import identify_volume, tell_filesystem
+from ghostroll.config import Settings
+from ghostroll.engine.crew import Clock, Crew
+from ghostroll.engine.engine import Engine
+from ghostroll.engine.settle import Policy, Settlement
+from ghostroll.errors import LibraryNotThere, UsageError
+from ghostroll.library.identity import open_library
+from ghostroll.model import Cause, Job, JobId, Safety, Stage, TaskState
+from ghostroll.observe.meter import Meter
+from ghostroll.state import jobs as job_rows
+from ghostroll.state import tasks
+from ghostroll.state.database import Database, open_reader
+from ghostroll.state.owner import Ownership
+from ghostroll.station.copy import CopyWork, record_failed_copy
+from ghostroll.station.publish import PublishWork
+from ghostroll.station.queue import LedgerQueue
+from ghostroll.station.recover import interrupt_jobs, recover
+from ghostroll.station.render import RenderWork, record_failed_render
+from ghostroll.station.review import review_job
+from ghostroll.station.scan import ScanWork
+from ghostroll.station.wiring import Slot, Sources, Wiring
+from ghostroll.station.witness import Witness
+
+_STUCK = 5.0  # seconds that a thread may take to notice a stop; one that reads a dying card may never
+
+
+class Station:
+    """Made by `open_station`. Whoever opened it closes it."""
+
+    def __init__(self, wiring: Wiring, ownership: Ownership) -> None:
+        self.wiring = wiring
+        self._ownership = ownership
+        self._changed = threading.Condition()
+        queue = LedgerQueue(
+            wiring.database,
+            wiring.clock.boot,
+            {
+                Stage.COPY: record_failed_copy,
+                Stage.RENDER: functools.partial(record_failed_render, wiring),
+            },
+        )
+        clock = Clock(wiring.clock.boot, wiring.clock.random.random)
+        self.engine = Engine(queue, clock, on_settled=self._on_settled)
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        clock: Sources,
+        *,
+        command: str,
+        witness: Witness,
+        log: structlog.stdlib.BoundLogger,
+    ) -> Self:
+        """Own the state, open the library, recover. No worker runs yet.
+
+        Raises StateHeld, StateUnusable, LibraryNotThere or UsageError; then nothing is held.
+        """
+        state_path = os.fspath(settings.state_path)
+        library_path = os.fsencode(settings.library.path)
+        library = open_library(
+            library_path,
+            new_id=f"{clock.random.getrandbits(128):032x}",
+            expected=_recall_library(state_path) or witness.recall(library_path),
+            filesystem=tell_filesystem(library_path),
+            allow_weak=settings.library.allow_weak_filesystem,
+        )
+        ownership = Ownership.take(state_path, command=command)
+        try:
+            database = Database(state_path)
+            try:
+                _tie(database, library.id)
+                witness.remember(library_path, library.id)
+                wiring = Wiring(settings, database, library, clock, Meter(clock.boot), log)
+                recover(wiring)
+                return cls(wiring, ownership)
+            except BaseException:
+                database.close()
+                raise
+        except BaseException:
+            ownership.release()
+            raise
+
+    def start(self) -> None:
+        """Put the crews to work that serve every card."""
+        settings = self.wiring.settings
+        workers = settings.render.workers or os.cpu_count() or 1
+        render_policy = Policy(attempts=settings.render.attempts, may_die=True)
+        self.engine.start(
+            Crew(Stage.RENDER, lambda: RenderWork(self.wiring), threads=workers, policy=render_policy)
+        )
+        self.engine.start(Crew(Stage.PUBLISH, lambda: PublishWork(self.wiring)))
+        with self.wiring.database.read() as db:
+            unsaid = job_rows.list_jobs(db, safety=(Safety.COPYING,))
+        for job in unsaid:  # everything was recorded, and the process ended before it was said
+            review_job(self.wiring, job.id)
+
+    def admit(self, path: bytes, *, session: str | None = None, resume: JobId | None = None) -> Slot:
+        """A card is in, at this folder: scan it, copy it. Returns at once, its slot says which job it became.
+
+        Raises UsageError where the folder can't be a card's.
+        """
+        volume, medium = identify_volume(path)
+        library = os.path.realpath(self.wiring.library.path)
+        if medium.root == library or (medium.root + b"/").startswith(library + b"/"):
+            raise UsageError(
+                f"{os.fsdecode(path)} is inside the library: give the folder where the card is mounted"
+            )
+        if (library + b"/").startswith(medium.root.rstrip(b"/") + b"/"):
+            raise UsageError(f"{os.fsdecode(path)} holds the library itself: change library.path")
+        with self.wiring.database.write() as db:
+            job = job_rows.add_job(db, volume, medium.root, wanted=session, created_at=self.wiring.now_text())
+            slot = Slot(volume, medium, job, session, resume)
+            self.wiring.slots[job] = slot
+            tasks.want(db, Stage.SCAN, job, job)
+        self.engine.start(Crew(Stage.SCAN, lambda: ScanWork(self.wiring), job=job, policy=Policy(attempts=3)))
+        return slot
+
+    def wait(self, is_done: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until something is so; looked at after every change. Raises what made the engine fail."""
+        with self._changed:
+            done = self._changed.wait_for(lambda: self.engine.failure is not None or is_done(), timeout)
+        if self.engine.failure is not None:
+            raise self.engine.failure
+        return done
+
+    def notify(self) -> None:
+        """Let `wait` look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def is_quiet(self, slot: Slot) -> bool:
+        """Whether nothing goes on by itself for a card any more."""
+        with self.wiring.database.read() as db:
+            return tasks.count_open(db, slot.job) == 0
+
+    def get_job(self, job: JobId) -> Job | None:
+        """A job as it is now."""
+        with self.wiring.database.read() as db:
+            return job_rows.get_job(db, job)
+
+    def list_parked(self, job: JobId) -> dict[Cause, int]:
+        """What a job's tasks wait for."""
+        with self.wiring.database.read() as db:
+            return tasks.list_parked(db, job)
+
+    def close(self) -> bool:
+        """Stop gracefully and give everything back; False where a thread is stuck and was left behind.
+
+        What was under way is ready again, charged to nobody; the database closes last.
+        """
+        self.engine.stop()
+        ended = self.engine.join(_STUCK)
+        if ended:
+            interrupt_jobs(self.wiring)
+            self.wiring.database.close()
+            self._ownership.release()
+        return ended
+
+    def _on_settled(self, settlements: Sequence[Settlement]) -> None:
+        changed: set[JobId] = set()
+        for settlement in settlements:
+            task = settlement.task
+            scanned = task.stage is Stage.SCAN and settlement.state is TaskState.DONE
+            changed.add(self._start_copying(task.job_id) if scanned else task.job_id)
+        for job in changed:
+            review_job(self.wiring, job)
+        self.notify()
+
+    def _start_copying(self, scanned: JobId) -> JobId:
+        """The scan has said which job its card belongs to: copy for that one."""
+        slot = self.wiring.slots.pop(scanned)
+        self.wiring.slots[slot.job] = slot
+        copy = self.wiring.settings.copy
+        self.engine.start(
+            Crew(
+                Stage.COPY,
+                lambda: CopyWork(self.wiring, slot),
+                threads=copy.threads_per_card,
+                batch=copy.batch_files,
+                batch_weight=copy.batch_mib << 20,
+                job=slot.job,
+                policy=Policy(attempts=copy.attempts),
+            )
+        )
+        return slot.job
+
+
+def _tie(database: Database, library_id: str) -> None:
+    """A state describes one library, for good."""
+    with database.write() as db:
+        known = job_rows.get_library_id(db)
+        if known is None:
+            job_rows.set_library_id(db, library_id)
+            return
+    if known != library_id:
+        raise LibraryNotThere(
+            f"the state at {database.path} belongs to another library: mount the right disk, or change state.path"
+        )
+
+
+def _recall_library(state_path: str) -> str | None:
+    """The library that an existing state belongs to."""
+    if not os.path.exists(state_path):
+        return None
+    with contextlib.closing(open_reader(state_path)) as db:
+        try:
+            return job_rows.get_library_id(db)
+        except sqlite3.OperationalError:  # killed before its first migration
+            return None

@@ -1,0 +1,111 @@
+"""What an ingest came to: the one object at the end of `ghostroll ingest --json`, and its exit code."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ghostroll.errors import CardGone, NoSpace
+from ghostroll.library.manifest import describe_path
+from ghostroll.model import Cause, Job, JobId, Safety, SourceState, Stage
+from ghostroll.observe.meter import Reading
+from ghostroll.state import assets, tasks
+from ghostroll.state import jobs as job_rows
+from ghostroll.station.wiring import Wiring
+
+_SOME_FAILED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Seconds from the start until something was first true; None while it isn't."""
+
+    secured: float | None
+    first_picture: float | None
+    published: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The document for `--json`, and the exit code that goes with it."""
+
+    document: dict[str, Any]
+    exit_code: int
+
+
+def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
+    """Tell what became of a job, from the ledger and this process's counts."""
+    with wiring.database.read() as db:
+        job = job_rows.get_job(db, job_id)
+        if job is None:
+            raise KeyError(job_id)
+        tally = assets.tally(db, job_id)
+        session = None if job.session_id is None else job_rows.get_session(db, job.session_id).name
+        failed_sources = assets.list_sources(db, job_id, (SourceState.FAILED,))
+        pictures = [] if job.session_id is None else assets.list_pictures_of_job(db, job_id)
+        parked = tasks.list_parked(db, job_id)
+        waiting = tasks.list_parked_stages(db, job_id)
+    failed = [
+        {**describe_path("path", source.path), "stage": _stage_of(source.mtime_ns), "error": source.error}
+        for source in failed_sources
+    ] + [
+        {**describe_path("path", picture.path), "stage": Stage.RENDER, "error": picture.error}
+        for picture in pictures
+        if picture.error is not None
+    ]
+    states = tally.states
+    document: dict[str, Any] = {
+        "job": job.id,
+        "session": session,
+        "state": job.safety,
+        "publication": job.publication,
+        "secured": job.safety is Safety.SECURED,
+        "files": tally.files,
+        "bytes": tally.bytes,
+        "new": states.get(SourceState.STORED, 0),
+        "known": states.get(SourceState.KNOWN, 0),
+        "duplicates": states.get(SourceState.DUPLICATE, 0),
+        "renditions": 2 * sum(picture.error is None for picture in pictures),
+        "failed": failed,
+        "waiting": waiting,
+        "session_dir": None if session is None else os.path.join(os.fsdecode(wiring.library.path), session),
+        "link": None,
+        "seconds": {
+            "secured": _round(moments.secured),
+            "first_picture": _round(moments.first_picture),
+            "published": _round(moments.published),
+        },
+        "stages": {
+            stage: _describe(reading) for stage, reading in wiring.meter.read().items() if reading.items
+        },
+    }
+    return Summary(document, choose_exit_code(job, parked, some_failed=bool(failed)))
+
+
+def choose_exit_code(job: Job, parked: dict[Cause, int], *, some_failed: bool) -> int:
+    """0 all well, 3 some files failed, 4 the card went away, 5 no space."""
+    if job.safety is Safety.INTERRUPTED or (Cause.CARD_GONE in parked and job.safety is not Safety.SECURED):
+        return CardGone.exit_code
+    if Cause.NO_SPACE in parked:
+        return NoSpace.exit_code
+    if Cause.LIBRARY_GONE in parked:
+        return 2
+    return _SOME_FAILED if some_failed or job.safety is not Safety.SECURED else 0
+
+
+def _stage_of(mtime_ns: int) -> Stage:
+    """A folder that can't be listed failed at the scan; it has no time."""
+    return Stage.COPY if mtime_ns else Stage.SCAN
+
+
+def _describe(reading: Reading) -> dict[str, Any]:
+    done = reading.bytes or reading.items
+    return {
+        "items": reading.items,
+        "bytes": reading.bytes,
+        "seconds": round(reading.seconds, 3),
+        "per_second": round(done / reading.seconds, 1) if reading.seconds else None,
+    }
+
+
+def _round(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,76 @@
+"""What every stage is handed: the parts of one station, made once and shared by its threads."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+
+import structlog
+
+from ghostroll.cards.volume import Medium
+from ghostroll.config import Settings
+from ghostroll.errors import CardGone
+from ghostroll.library.copying import ContentClaims
+from ghostroll.library.durable import Folders
+from ghostroll.library.identity import Library
+from ghostroll.model import JobId, SessionId, Volume
+from ghostroll.observe.meter import Meter
+from ghostroll.state.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where time and randomness come from. `boot` counts while the machine sleeps and never goes back."""
+
+    wall: Callable[[], datetime]
+    boot: Callable[[], float]
+    random: Random
+
+
+@dataclass(slots=True)
+class Slot:
+    """A card that is in. `job` is settled once its scan is; one reader at a time holds `reader`."""
+
+    volume: Volume
+    medium: Medium
+    job: JobId
+    wanted: str | None = None
+    resume: JobId | None = None  # a person named the job to go on with
+    reader: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(slots=True)
+class Wiring:
+    """The parts that stages share. The station owns and closes them."""
+
+    settings: Settings
+    database: Database
+    library: Library
+    clock: Sources
+    meter: Meter
+    log: structlog.stdlib.BoundLogger
+    folders: Folders = field(default_factory=Folders)
+    claims: ContentClaims = field(default_factory=ContentClaims)
+    slots: dict[JobId, Slot] = field(default_factory=dict)
+    review_lock: threading.Lock = field(default_factory=threading.Lock)
+    session_lock: threading.Lock = field(default_factory=threading.Lock)
+    published: dict[SessionId, float] = field(
+        default_factory=dict
+    )  # boot time until which a gallery may rest
+    first_picture: dict[JobId, float] = field(default_factory=dict)  # boot time
+
+    def now_text(self) -> str:
+        """The wall-clock time for people: local, with its offset."""
+        return self.clock.wall().isoformat(timespec="seconds")
+
+    def now_seconds(self) -> int:
+        """The wall-clock time in unix seconds."""
+        return int(self.clock.wall().timestamp())
+
+    def slot_of(self, job: JobId) -> Slot:
+        """The slot whose card this job reads; CardGone where there is none."""
+        slot = self.slots.get(job)
+        if slot is None:
+            raise CardGone("the card is not in: put it back in and the copy goes on")
+        return slot

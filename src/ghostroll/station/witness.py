@@ -1,0 +1,44 @@
+"""A memory outside the library of which library was where, so that an empty mount point is not taken for a new one."""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """`file` maps library folders to library ids; None remembers nothing."""
+
+    file: str | None
+
+    def recall(self, library: bytes) -> str | None:
+        """The id of the library that was last used at this folder."""
+        return self._load().get(_key(library))
+
+    def remember(self, library: bytes, library_id: str) -> None:
+        """Keep in mind that this library is at this folder; durable on return."""
+        known = self._load()
+        if self.file is None or known.get(_key(library)) == library_id:
+            return
+        known[_key(library)] = library_id
+        os.makedirs(os.path.dirname(self.file), exist_ok=True)
+        with open(self.file + ".new", "w", encoding="ascii") as file:
+            json.dump(known, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(self.file + ".new", self.file)
+
+    def _load(self) -> dict[str, str]:
+        if self.file is not None:
+            with contextlib.suppress(OSError, ValueError), open(self.file, encoding="ascii") as file:
+                known = json.load(file)
+                if isinstance(known, dict):
+                    return {str(key): str(value) for key, value in known.items()}
+        return {}
+
+
+def _key(library: bytes) -> str:
+    return (
+        os.fsdecode(os.path.realpath(library)).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    )
