@@ -69,8 +69,10 @@ def find_common_offset(pairs: Iterable[tuple[int, int]]) -> int | None:
 
 
 def match_known(found: Sequence[Found], earlier: Mapping[bytes, Source]) -> list[tuple[Found, Source]]:
-    """Files that look like those of an earlier secured job of the same volume: path, size, and mtime after
-    one offset for the whole card. Still to be shown: that their heads are equal and their assets there.
+    """Files that look like those of an earlier secured job of the same volume.
+
+    Path and size are equal, and so is mtime after one offset for the whole card. Still to be shown:
+    that their heads are equal and their assets there.
     """
     pairs = [
         (item, earlier[item.path])

@@ -47,19 +47,20 @@ class Album:
 
     folder: Path
     session: str = "2026-11-22_143015-EOS_DIGITAL-k3f7"
+    shapes: tuple[tuple[int, int], ...] = SHAPES
     items: list[GalleryItem] = field(default_factory=list)
     failed: list[GalleryFailure] = field(default_factory=list)
 
     def add_picture(self, name: str, taken: str | None, kind: Kind = Kind.JPEG) -> GalleryItem:
         """Draw one more picture and write its two renditions."""
         number = len(self.items)
-        size = SHAPES[number % len(SHAPES)]
+        size = self.shapes[number % len(self.shapes)]
         picture = draw_landscape(number, *size)
         places = [f"{folder}/{number:04} {'#?%&'[number % 4]}ü.jpg" for folder in ("share", "thumbs")]
         for place in places:
             (self.folder / place).parent.mkdir(exist_ok=True)
-            picture.save(self.folder / place)
-            picture.thumbnail((256, 256))
+            picture.save(self.folder / place, quality=90)
+            picture.thumbnail((512, 512))
         share, thumb = map(relative_url, places)
         item = GalleryItem(name, taken, "Canon EOS R6", "1/250 s, f/2.8", kind, share, thumb, *size)
         self.items.append(item)
@@ -83,33 +84,41 @@ class Album:
         return (self.folder / "index.html").as_uri()
 
 
+def start_browser(profile: Path, *, script: bool = True) -> webdriver.Chrome:
+    """Start Chromium with a fresh profile. Raises FileNotFoundError, with the remedy, where it is absent."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = _find_tool("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    if not script:
+        setting = "profile.managed_default_content_settings.javascript"
+        options.add_experimental_option("prefs", {setting: 2})
+    driver = webdriver.Chrome(options=options, service=Service(_find_tool("chromedriver")))
+    driver.get("about:blank")
+    driver.get_log("performance")  # type: ignore[no-untyped-call]  # of Chromium's own first page
+    return driver
+
+
 def _find_tool(name: str) -> str:
     if found := shutil.which(name):
         return found
-    reason = f"{name} is not installed: apt install chromium chromium-driver"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    raise FileNotFoundError(f"{name} is not installed: apt install chromium chromium-driver")
 
 
 @pytest.fixture
 def open_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., webdriver.Chrome]]:
-    """Start Chromium with a fresh profile; closed after the test."""
+    """Start Chromium; closed after the test. Where there is none the test is skipped, in CI it fails."""
     open_browsers: list[webdriver.Chrome] = []
 
     def start(*, script: bool = True) -> webdriver.Chrome:
-        options = webdriver.ChromeOptions()
-        options.binary_location = _find_tool("chromium")
-        for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        if not script:
-            setting = "profile.managed_default_content_settings.javascript"
-            options.add_experimental_option("prefs", {setting: 2})
-        driver = webdriver.Chrome(options=options, service=Service(_find_tool("chromedriver")))
+        try:
+            driver = start_browser(tmp_path_factory.mktemp("profile"), script=script)
+        except FileNotFoundError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(str(error))
         open_browsers.append(driver)
-        driver.get("about:blank")
-        driver.get_log("performance")  # type: ignore[no-untyped-call]  # of Chromium's own first page
         return driver
 
     yield start

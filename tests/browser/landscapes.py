@@ -1,6 +1,7 @@
 """Landscapes drawn by code, for tests and for the pictures of the documentation."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -41,7 +42,7 @@ def draw_landscape(seed: int, width: int, height: int) -> Image.Image:
         _draw_ridge(scene, pixels, (number + 1) / ridges)
     if random.random() < 0.45:
         _draw_lake(scene, pixels)
-    grain = np.random.default_rng(seed).normal(0, 0.012, (height, width, 1))
+    grain = np.random.default_rng(seed).normal(0, 0.004, (height, width, 1))
     pixels += grain
     return Image.fromarray((pixels.clip(0, 1) * 255).astype(np.uint8), "RGB")
 
@@ -50,7 +51,10 @@ def _draw_sky(scene: _Scene) -> Pixels:
     rows, columns = np.mgrid[0 : scene.height, 0 : scene.width]
     down = np.clip(rows / (scene.height * scene.horizon), 0, 1)[..., None] ** 1.4
     pixels: Pixels = scene.colours[0] * (1 - down) + scene.colours[1] * down
-    x, y = scene.random.uniform(0.15, 0.85) * scene.width, scene.horizon * scene.random.uniform(0.35, 0.85) * scene.height
+    x, y = (
+        scene.random.uniform(0.15, 0.85) * scene.width,
+        scene.horizon * scene.random.uniform(0.35, 0.85) * scene.height,
+    )
     distance = np.hypot(columns - x, rows - y)[..., None] / min(scene.width, scene.height)
     pixels += 0.35 * np.exp(-distance * 5) + 0.8 / (1 + np.exp((distance - 0.035) * 260))
     if scene.colours[0].sum() < 0.5:
@@ -83,6 +87,6 @@ def _rough_line(random: Random, width: int, roughness: float) -> Line:
     step = 1.0
     while len(points) < 260:
         step *= roughness
-        between = [(a + b) / 2 + random.uniform(-step, step) for a, b in zip(points, points[1:], strict=False)]
+        between = [(a + b) / 2 + random.uniform(-step, step) for a, b in pairwise(points)]
         points = [value for pair in zip(points, between, strict=False) for value in pair] + [points[-1]]
     return np.interp(np.linspace(0, 1, width), np.linspace(0, 1, len(points)), points)

@@ -32,7 +32,7 @@ def wait_for(browser: Chrome, ask: Callable[[Chrome], Answer | Literal[False]]) 
 
 def ask_page(browser: Chrome, expression: str, *arguments: object) -> Any:
     """What a JavaScript expression gives in the page."""
-    return browser.execute_script(f"return {expression}", *arguments)  # type: ignore[no-untyped-call]
+    return browser.execute_script(f"return {expression}", *arguments)
 
 
 def wait_until(browser: Chrome, expression: str, *arguments: object) -> Any:

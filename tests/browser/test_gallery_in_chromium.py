@@ -32,7 +32,7 @@ HOSTILE = (
     "</script><script>window.hurt = 1</script>.JPG",
     "<img src=x onerror='window.hurt = 2'>",
     "\u202egpj.exe\u2066",
-    "{{ 7 * 7 }}\u2028' onmouseover=\"window.hurt = 3\" \"",
+    '{{ 7 * 7 }}\u2028\' onmouseover="window.hurt = 3" "',
     "--><svg onload=window.hurt=4>&lt;",
 )
 ALL_LOADED = "[...document.querySelectorAll('.tile img')].every((image) => image.naturalWidth > 0)"
@@ -151,7 +151,9 @@ def test_hostile_texts_stay_texts(browser: Chrome, album: Album) -> None:
     browser.get(album.file_url)
     wait_until(browser, ALL_LOADED)
     assert set(tile_names(browser)) == set(HOSTILE)
-    failed = ask_page(browser, "[...document.querySelectorAll('#failed bdi')].map((text) => text.textContent)")
+    failed = ask_page(
+        browser, "[...document.querySelectorAll('#failed bdi')].map((text) => text.textContent)"
+    )
     assert failed == [name for name in HOSTILE for _ in range(2)]
     for number in range(len(HOSTILE)):
         open_tile(browser, number)
@@ -244,7 +246,9 @@ def test_a_clip_says_where_it_is(browser: Chrome, album: Album) -> None:
     album.add_picture("IMG_2.JPG", "2026-11-22T10:00:01")
     album.publish()
     browser.get(album.file_url)
-    badge = "getComputedStyle(document.querySelectorAll('.tile')[{}], '::after').clipPath.startsWith('polygon')"
+    badge = (
+        "getComputedStyle(document.querySelectorAll('.tile')[{}], '::after').clipPath.startsWith('polygon')"
+    )
     assert [ask_page(browser, badge.format(number)) for number in range(2)] == [True, False]
     open_tile(browser, 0)
     assert browser.find_element(By.ID, "picture-clip").is_displayed()
@@ -254,7 +258,9 @@ def test_a_clip_says_where_it_is(browser: Chrome, album: Album) -> None:
 
 @pytest.mark.parametrize("state", [Publication.LIVE, Publication.COMPLETE])
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_script_says_what_the_page_says(browser: Chrome, album: Album, state: Publication, count: int) -> None:
+def test_script_says_what_the_page_says(
+    browser: Chrome, album: Album, state: Publication, count: int
+) -> None:
     """The words of the page with script are those of the page without."""
     for number in range(count):
         album.add_picture(f"IMG_{number}.JPG", ("2025-12-31T23:59:59", "2026-01-01T00:00:00", None)[number])
@@ -317,4 +323,3 @@ def swipe(browser: Chrome, start: tuple[int, int], end: tuple[int, int]) -> None
             continue
         touches = [{"x": x, "y": y} for x, y in points]
         browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
-

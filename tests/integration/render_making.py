@@ -36,7 +36,9 @@ def quadrants(size: tuple[int, int], colours: tuple[Colour, ...] = UPRIGHT) -> I
     image = Image.new("RGB", size)
     for index, colour in enumerate(colours):
         left, top = index % 2 * (width // 2), index // 2 * (height // 2)
-        image.paste(colour, (left, top, width if index % 2 else width // 2, height if index > 1 else height // 2))
+        image.paste(
+            colour, (left, top, width if index % 2 else width // 2, height if index > 1 else height // 2)
+        )
     return image
 
 

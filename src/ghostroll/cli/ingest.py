@@ -36,7 +36,7 @@ def ingest(
     console = Console(highlight=False)
     with (
         open_station(settings, f"ingest {path}", quiet=as_json, bars=console.is_terminal) as station,
-        catch_stops(station.notify, quiet=as_json) as stopped,
+        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
     ):
         watcher = choose_watcher(station.wiring.meter, console, quiet=as_json)
         summary = run_ingest(station, os.fsencode(path), session=session, watcher=watcher, stopped=stopped)

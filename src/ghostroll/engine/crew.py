@@ -1,8 +1,9 @@
 """Crews: the threads that do a stage's work, from claim to settle, until they are told to stop."""
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,8 +46,10 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Threads that share a stage's work, or one job's share of it. At most `batch` tasks that
-    together weigh at most `batch_weight` are claimed at once; each thread makes its own work.
+    """Threads that share a stage's work, or one job's share of it.
+
+    At most `batch` tasks that together weigh at most `batch_weight` are claimed at once. Each thread
+    makes its own work.
     """
 
     stage: Stage
@@ -83,6 +86,30 @@ class Bell:
                 self._condition.wait(timeout)
 
 
+class Gate:
+    """Who is between a settlement and the end of what follows from it. While anybody is, nothing is over."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    @contextlib.contextmanager
+    def pass_through(self) -> Iterator[None]:
+        """Settle, and draw the conclusions, inside."""
+        with self._lock:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+
+    def is_empty_and(self, so: Callable[[], bool]) -> bool:
+        """Whether something is so while nobody is inside, nor can come in before it was looked at."""
+        with self._lock:
+            return self._inside == 0 and so()
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """Where the engine gets boot-time seconds and randomness from."""
@@ -98,15 +125,17 @@ class CrewThread(threading.Thread):
         self,
         name: str,
         crew: Crew,
+        *,
         queue: Queue,
         bell: Bell,
+        gate: Gate,
         clock: Clock,
-        *,
         on_settled: Callable[[Sequence[Settlement]], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         super().__init__(name=name)
-        self._crew, self._queue, self._bell, self._clock = crew, queue, bell, clock
+        self._crew, self._queue, self._clock = crew, queue, clock
+        self._bell, self._gate = bell, gate
         self._on_settled, self._on_failure = on_settled, on_failure
         self._stopping = threading.Event()
         self._work: Work | None = None
@@ -120,6 +149,7 @@ class CrewThread(threading.Thread):
         self._bell.ring()
 
     def run(self) -> None:
+        """Work until stopped; what fails here, outside any task, fails the engine."""
         try:
             self._work = self._crew.make_work()
             try:
@@ -139,18 +169,23 @@ class CrewThread(threading.Thread):
                 return
             crash_point("engine.claimed")
             outcomes = self._attempt(work, tasks)
-            settlements = [
-                settle_outcome(outcome, self._crew.policy, now=self._clock.now(), jitter=self._clock.jitter())
-                for outcome in outcomes
-            ]
-            try:
-                crash_point("engine.settling")
-                tasks = self._queue.settle(self._crew, settlements, claim_next=not self._stopping.is_set())
-                crash_point("engine.settled")
-            finally:
-                work.settled()
-            self._on_settled(settlements)
+            with self._gate.pass_through():
+                tasks = self._settle(work, outcomes)
             self._bell.ring()
+
+    def _settle(self, work: Work, outcomes: Sequence[Outcome]) -> list[Task]:
+        settlements = [
+            settle_outcome(outcome, self._crew.policy, now=self._clock.now(), jitter=self._clock.jitter())
+            for outcome in outcomes
+        ]
+        try:
+            crash_point("engine.settling")
+            tasks = self._queue.settle(self._crew, settlements, claim_next=not self._stopping.is_set())
+            crash_point("engine.settled")
+        finally:
+            work.settled()
+        self._on_settled(settlements)
+        return tasks
 
     def _wait_for_tasks(self) -> list[Task]:
         while not self._stopping.is_set():

@@ -4,7 +4,7 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 
-from ghostroll.engine.crew import Bell, Clock, Crew, CrewThread, Queue
+from ghostroll.engine.crew import Bell, Clock, Crew, CrewThread, Gate, Queue
 from ghostroll.engine.settle import Settlement
 
 
@@ -23,6 +23,7 @@ class Engine:
         self._guard = threading.Lock()
         self._stopping = False
         self.bell = Bell()
+        self.gate = Gate()
         self.failure: BaseException | None = None
 
     def start(self, crew: Crew) -> list[CrewThread]:
@@ -34,9 +35,10 @@ class Engine:
                 CrewThread(
                     f"{crew.stage}-{next(self._numbers)}",
                     crew,
-                    self._queue,
-                    self.bell,
-                    self._clock,
+                    queue=self._queue,
+                    bell=self.bell,
+                    gate=self.gate,
+                    clock=self._clock,
                     on_settled=self._on_settled,
                     on_failure=self._fail,
                 )
@@ -67,3 +69,4 @@ class Engine:
         if self.failure is None:
             self.failure = failure
         self.stop()
+        self.bell.ring()

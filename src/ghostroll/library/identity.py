@@ -137,7 +137,7 @@ def _complete_home(root: int) -> None:
 
 def clear_incoming(root: int) -> int:
     """Remove what unfinished copies left; returns how many files. Only the owner of the state may."""
-    names = [name for name in os.listdir(os.path.join(os.fsencode(f"/proc/self/fd/{root}"), INCOMING))]
+    names = os.listdir(os.path.join(os.fsencode(f"/proc/self/fd/{root}"), INCOMING))
     for name in names:
         os.unlink(INCOMING + b"/" + name, dir_fd=root)
     return len(names)

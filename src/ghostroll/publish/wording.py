@@ -47,7 +47,7 @@ def say_day(day: date | None) -> str:
 
 
 def say_span(days: Sequence[date]) -> str:
-    """The time from the first to the last day, said as short as it goes: "21–23 November 2026".
+    """The time from the first to the last day, said as short as it goes.
 
     Empty where there are no days. The days may come in any order.
     """

@@ -27,11 +27,11 @@ _KEPT_ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "GHOSTROLL
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a lane is one core
 
 
-class Died(Exception):  # noqa: N818  # named for what happened
+class Died(Exception):  # named for what happened
     """The worker's end of the channel is closed: the process is gone or going."""
 
 
-class TooSlow(Exception):  # noqa: N818  # named for what happened
+class TooSlow(Exception):  # named for what happened
     """The deadline passed before the worker answered."""
 
 
@@ -42,22 +42,19 @@ class Child:
         """Start the process. `wake` is a descriptor that turns readable when all waiting must end."""
         self._wake = wake
         self._tail = b""
-        with contextlib.ExitStack() as on_failure:
-            self._socket, far = socket.socketpair()
-            on_failure.callback(self._socket.close)
+        with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as far_ends:
+            self._socket, far = (on_failure.enter_context(end) for end in socket.socketpair())
+            far_ends.callback(far.close)
             self._stderr, far_stderr = os.pipe()
             on_failure.callback(os.close, self._stderr)
-            os.set_blocking(self._stderr, False)
-            os.set_blocking(far_stderr, False)  # a chatty decoder loses words rather than hangs
+            far_ends.callback(os.close, far_stderr)
+            for end in (self._stderr, far_stderr):
+                os.set_blocking(end, False)  # a chatty decoder loses words rather than hangs
             self._socket.setblocking(False)
             order = {"channel": far.fileno(), "parent": os.getpid(), "limits": asdict(limits)}
-            try:
-                faults.crash_point("render.child_starting")
-                self._process = _spawn(order, far.fileno(), far_stderr)
-                faults.crash_point("render.child_started")
-            finally:
-                far.close()
-                os.close(far_stderr)
+            faults.crash_point("render.child_starting")
+            self._process = _spawn(order, far.fileno(), far_stderr)
+            faults.crash_point("render.child_started")
             on_failure.pop_all()
 
     @property

@@ -4,6 +4,10 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile as Jpeg
+from PIL.PngImagePlugin import PngImageFile as Png
+from PIL.TiffImagePlugin import TiffImageFile as Tiff
+from PIL.WebPImagePlugin import WebPImageFile as WebP
 
 from ghostroll.errors import PermanentError
 from ghostroll.render.colour import adobe_rgb, to_srgb
@@ -11,7 +15,7 @@ from ghostroll.render.encode import fit, shrink
 from ghostroll.render.metadata import ORIENTATION, Tags, describe, exif_of, is_adobe_rgb, tags_of
 from ghostroll.render.source import Opened, Picture
 
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP")
+FORMATS = tuple(plugin.format for plugin in (Jpeg, Png, Tiff, WebP))  # JPEG's opens MPO as well
 LARGEST_PIXELS = 512 * 10**6  # above two 200-megapixel sensors; time and memory are bounded anyway
 
 Image.MAX_IMAGE_PIXELS = None  # checked here, with a sentence for people

@@ -60,12 +60,20 @@ def open_source(path: bytes) -> Iterator[Opened]:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise TransientError(f"the stored file can't be opened: {error.strerror}") from error
+    try:
+        size = _checked_size(os.fstat(descriptor))
+    except PermanentError:
+        os.close(descriptor)
+        raise
     with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise PermanentError("not a regular file")
-        if status.st_size == 0:
-            raise PermanentError("the file is empty")
         head = file.read(32)
         file.seek(0)
-        yield Opened(file, os.path.basename(path), f"/proc/self/fd/{descriptor}", status.st_size, head)
+        yield Opened(file, os.path.basename(path), f"/proc/self/fd/{descriptor}", size, head)
+
+
+def _checked_size(status: os.stat_result) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise PermanentError("not a regular file")
+    if status.st_size == 0:
+        raise PermanentError("the file is empty")
+    return status.st_size

@@ -33,7 +33,7 @@ class Tag(Enum):
     TRANSIENT = b"x"  # something else went wrong; a reason in words
 
 
-class Rubbish(Exception):  # noqa: N818  # named for what was received
+class Rubbish(Exception):  # named for what was received
     """What arrived is not what this module writes."""
 
 

@@ -55,8 +55,10 @@ class Picture:
 
 
 def add_sources(db: sqlite3.Connection, job: JobId, found: Iterable[Found]) -> None:
-    """Put an inventory down. A path that the job has already keeps its row, unless size or time changed
-    or it had failed: then it is pending anew.
+    """Put an inventory down.
+
+    A path that the job has already keeps its row, unless size or time changed or it had failed: then
+    it is as found now.
     """
     db.executemany(
         "INSERT INTO source (job_id, path, size, mtime_ns, kind, state, error) VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -130,6 +130,11 @@ def count_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage] = tup
     return int(row[0])
 
 
+def count_all_open(db: sqlite3.Connection) -> int:
+    """How many tasks of any job are ready or running."""
+    return int(db.execute("SELECT count(*) FROM task WHERE state IN ('ready', 'running')").fetchone()[0])
+
+
 def list_parked(db: sqlite3.Connection, job: JobId | None = None) -> dict[Cause, int]:
     """How many tasks (of a job) wait for each cause."""
     rows = db.execute(

@@ -12,6 +12,7 @@ from ghostroll.model import Cause, Safety, Stage
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.station.render import SHARE, THUMBS
+from ghostroll.station.review import write_records
 from ghostroll.station.wiring import Wiring
 
 
@@ -28,8 +29,12 @@ def recover(wiring: Wiring) -> None:
         remove_empty_session_folders(root, sessions)
     crash_point("recover.cleared")
     _rerender_lost(wiring)
+    with wiring.database.read() as db:
+        unfinished = [job for job in job_rows.list_unfinished(db) if job.session_id is not None]
+    for job in unfinished:
+        write_records(wiring, job)
     with wiring.database.write() as db:
-        for job in job_rows.list_unfinished(db):
+        for job in unfinished:
             if job.session_id is not None:
                 tasks.want(db, Stage.PUBLISH, job.id, job.session_id)
         # Waiting for room or for the library is over: it is there. Copies wait for their card instead.

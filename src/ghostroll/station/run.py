@@ -44,7 +44,7 @@ class _Course:
             self._secured = elapsed
         if job is not None and job.publication is Publication.COMPLETE and self._published is None:
             self._published = elapsed
-        return self._station.is_quiet(self._slot)
+        return self._station.is_quiet()
 
     def tell_moments(self) -> Moments:
         """When what was first true, in seconds from the start."""

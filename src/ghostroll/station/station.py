@@ -4,7 +4,6 @@ import contextlib
 import functools
 import os
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -42,7 +41,6 @@ class Station:
     def __init__(self, wiring: Wiring, ownership: Ownership) -> None:
         self.wiring = wiring
         self._ownership = ownership
-        self._changed = threading.Condition()
         queue = LedgerQueue(
             wiring.database,
             wiring.clock.boot,
@@ -128,23 +126,30 @@ class Station:
         self.engine.start(Crew(Stage.SCAN, lambda: ScanWork(self.wiring), job=job, policy=Policy(attempts=3)))
         return slot
 
-    def wait(self, is_done: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Wait until something is so; looked at after every change. Raises what made the engine fail."""
-        with self._changed:
-            done = self._changed.wait_for(lambda: self.engine.failure is not None or is_done(), timeout)
-        if self.engine.failure is not None:
-            raise self.engine.failure
-        return done
+    def wait(self, is_done: Callable[[], bool], timeout: float) -> bool:
+        """Wait up to `timeout` seconds until something is so; looked at after every change.
 
-    def notify(self) -> None:
-        """Let `wait` look again."""
-        with self._changed:
-            self._changed.notify_all()
+        Raises what made the engine fail.
+        """
+        until = self.wiring.clock.boot() + timeout
+        while True:
+            seen = self.engine.bell.count()
+            if self.engine.failure is not None:
+                raise self.engine.failure
+            if is_done():
+                return True
+            left = until - self.wiring.clock.boot()
+            if left <= 0:
+                return False
+            self.engine.bell.wait(seen, left)
 
-    def is_quiet(self, slot: Slot) -> bool:
-        """Whether nothing goes on by itself for a card any more."""
+    def is_quiet(self) -> bool:
+        """Whether nothing goes on by itself any more, for any job."""
+        return self.engine.gate.is_empty_and(self._has_nothing_open)
+
+    def _has_nothing_open(self) -> bool:
         with self.wiring.database.read() as db:
-            return tasks.count_open(db, slot.job) == 0
+            return tasks.count_all_open(db) == 0
 
     def get_job(self, job: JobId) -> Job | None:
         """A job as it is now."""
@@ -177,7 +182,6 @@ class Station:
             changed.add(self._start_copying(task.job_id) if scanned else task.job_id)
         for job in changed:
             review_job(self.wiring, job)
-        self.notify()
 
     def _start_copying(self, scanned: JobId) -> JobId:
         """The scan has said which job its card belongs to: copy for that one."""

@@ -4,6 +4,7 @@
 const GAP = 4;
 const NARROWEST = 0.5; // beyond these, a tile shows the middle of a very tall or very wide picture
 const WIDEST = 3.2;
+const LAST = 1.35; // times the height aimed for: a last row that would be higher doesn't fill the width
 
 /** The height that rows aim for: two landscape pictures side by side on a phone, more on a desk. */
 function aimHeight(width) {
@@ -39,6 +40,7 @@ function layRows(pictures, width) {
     shape += ratio;
     if (fit(shape, row.length) <= aim) close(fit(shape, row.length));
   }
-  if (row.length) close(Math.min(aim, fit(shape, row.length))); // the last row isn't stretched
+  const rest = fit(shape, row.length);
+  if (row.length) close(rest < aim * LAST ? rest : aim);
   return { boxes, height: Math.max(0, top - GAP) };
 }

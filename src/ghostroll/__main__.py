@@ -1,0 +1,5 @@
+"""`python -m ghostroll`."""
+
+from ghostroll.cli import main
+
+main()

@@ -1,0 +1,112 @@
+"""SIGKILL at every crash point, then a restart: the promises hold."""
+
+import ast
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from promises import check_always, check_finished, hash_tree
+from running import KILLED, environment, run_command
+
+from ghostroll.demo.photos import make_photo
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "ghostroll"
+
+
+def find_points() -> list[str]:
+    """Every crash point that stands in the source."""
+    found = set()
+    for module in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "crash_point"
+            ):
+                (name,) = node.args
+                assert isinstance(name, ast.Constant), (
+                    f"{module}: a crash point's name must stand there literally"
+                )
+                    assert isinstance(name.value, str)
+                found.add(name.value)
+    return sorted(found)
+
+
+POINTS = find_points()
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small card: four photos, one of them twice, a sidecar, and a file without a picture."""
+    root = tmp_path_factory.mktemp("card") / "EOS_DIGITAL"
+    folder = root / "DCIM" / "100CANON"
+    folder.mkdir(parents=True)
+    for number in range(1, 5):
+        photo = make_photo(seed=number, size=(320, 240), taken=datetime(2026, 11, 22, 10, number, tzinfo=UTC))
+        (folder / f"IMG_{number:04}.JPG").write_bytes(photo)
+    second = root / "DCIM" / "101CANON"
+    second.mkdir()
+    (second / "IMG_0001.JPG").write_bytes((folder / "IMG_0001.JPG").read_bytes())
+    (folder / "IMG_0002.XMP").write_text("<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
+    (root / "notes.bin").write_bytes(os.urandom(3_000_000))
+    return root
+
+
+@pytest.fixture(scope="module")
+def clean(
+    card: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[bytes, str], set[str]]:
+    """What an undisturbed run makes: its renditions, and the crash points that it passes."""
+    place = tmp_path_factory.mktemp("clean")
+    log = place / "points.log"
+    env = environment(place, place / "library", GHOSTROLL_CRASH_LOG=str(log))
+    run = run_command(env, "ingest", card, "--json")
+    assert run.code == 0, run.err
+    check_finished(place / "library", card)
+    return list_renditions(place / "library"), set(log.read_text().split())
+
+
+def list_renditions(library: Path) -> dict[bytes, str]:
+    """Every rendition of a library, whatever its session is called."""
+    return {
+        path.split(b"/", 1)[1]: checksum
+        for path, checksum in hash_tree(library).items()
+        if path.split(b"/")[1] in (b"share", b"thumbs")
+    }
+
+
+def test_every_point_is_reached(clean: tuple[dict[bytes, str], set[str]]) -> None:
+    """Each crash point in the source is passed by an ordinary ingest, so that killing there means something."""
+    assert len(POINTS) > 30
+    assert set(POINTS) - clean[1] == set()
+
+
+@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_point(
+    point: str, nth: int, card: Path, clean: tuple[dict[bytes, str], set[str]], tmp_path: Path
+) -> None:
+    """Killed at a point and started again, an ingest ends exactly as an undisturbed one does."""
+    library = tmp_path / "library"
+    env = environment(tmp_path, library)
+    killed = run_command(env | {"GHOSTROLL_CRASH_AT": f"{point}:{nth}"}, "ingest", card, "--json")
+    if killed.code != KILLED:
+        assert nth > 1, f"never got to {point}"
+        assert killed.code == 0, killed.err
+    check_always(library, card)
+    again = run_command(env, "ingest", card, "--json")
+    assert again.code == 0, again.err
+    assert again.document["secured"] is True
+    check_finished(library, card)
+    assert list_renditions(library) == clean[0]
+
+
+def test_the_card_is_not_written(card: Path, tmp_path: Path) -> None:
+    """An ingest leaves every name, byte and time of the card as it was."""
+    before = json.dumps([(str(path), path.stat().st_mtime_ns) for path in sorted(card.rglob("*"))])
+    contents = hash_tree(card)
+    assert run_command(environment(tmp_path, tmp_path / "library"), "ingest", card, "--json").code == 0
+    assert json.dumps([(str(path), path.stat().st_mtime_ns) for path in sorted(card.rglob("*"))]) == before
+    assert hash_tree(card) == contents

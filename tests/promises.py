@@ -1,0 +1,108 @@
+"""The promises as checks: what must be true of a library at any moment, and after a run that ended well."""
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+
+def hash_tree(top: Path) -> dict[bytes, str]:
+    """Every regular file below a folder, by its path in bytes, with its SHA-256."""
+    found = {}
+    start = os.fsencode(top)
+    for folder, _, names in os.walk(start):
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, "rb") as file:
+                    found[os.path.relpath(path, start)] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def list_originals(library: Path) -> dict[bytes, str]:
+    """Every original in the library, in whatever session, with its SHA-256."""
+    return {
+        path: checksum
+        for path, checksum in hash_tree(library).items()
+        if len(path.split(b"/")) > 2 and path.split(b"/")[1] == b"originals"
+    }
+
+
+def ask(library: Path, question: str) -> list[tuple[Any, ...]]:
+    """Rows of the library's own state."""
+    with contextlib.closing(sqlite3.connect(library / ".ghostroll" / "state.db")) as db:
+        return db.execute(question).fetchall()
+
+
+def check_always(library: Path, card: Path) -> None:
+    """What holds at every moment, also right after a crash.
+
+    No half file under a final name, no content twice, every record has its file, and where it says
+    secured, every byte of the card is there.
+    """
+    contents = set(hash_tree(card).values())
+    originals = list_originals(library)
+    strangers = [path for path, checksum in originals.items() if checksum not in contents]
+    assert not strangers, f"files under final names that are not what the card gave: {strangers}"
+    twice = [checksum for checksum, number in Counter(originals.values()).items() if number > 1]
+    assert not twice, f"contents that are stored more than once: {twice}"
+    if not (library / ".ghostroll" / "state.db").exists():
+        return
+    assert ask(library, "PRAGMA integrity_check") == [("ok",)]
+    if not ask(library, "SELECT 1 FROM sqlite_schema WHERE name = 'asset'"):
+        return
+    for path, checksum in ask(library, "SELECT path, hex(sha256) FROM asset"):
+        assert originals.get(path) == checksum.lower(), (
+            f"{path!r} is recorded and not there, or not as recorded"
+        )
+    if ask(library, "SELECT 1 FROM job WHERE safety = 'secured'"):
+        assert contents <= set(originals.values()), "called secured with files missing"
+
+
+def check_finished(library: Path, card: Path) -> None:
+    """What holds after a run that ended well: everything, once, verified, named and shown."""
+    check_always(library, card)
+    originals = list_originals(library)
+    contents = set(hash_tree(card).values())
+    assert set(originals.values()) == contents
+    recorded = {path for (path,) in ask(library, "SELECT path FROM asset")}
+    assert recorded == set(originals), "a file without a record, or a record without a file"
+    assert os.listdir(library / ".ghostroll" / "incoming") == []
+    assert os.listdir(library / ".ghostroll" / "aside") == []
+    assert not ask(library, "SELECT 1 FROM task WHERE state IN ('ready', 'running', 'parked')")
+    assert not ask(library, "SELECT 1 FROM job WHERE safety <> 'secured'")
+    assert not ask(library, "SELECT 1 FROM job WHERE session_id IS NOT NULL AND publication <> 'complete'")
+    sessions = [entry for entry in library.iterdir() if entry.name != ".ghostroll"]
+    assert {entry.name for entry in sessions} == {
+        name for (name,) in ask(library, "SELECT name FROM session")
+    }
+    for session in sessions:
+        check_session(session)
+
+
+def check_session(session: Path) -> None:
+    """One session's folder agrees with itself: checksums, manifest, gallery and renditions."""
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"],
+        cwd=session,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    listed = (session / "SHA256SUMS").read_bytes().count(b"\n")
+    assert listed == len(hash_tree(session / "originals"))
+    manifest = json.loads((session / "manifest.json").read_bytes())
+    assert {job["safety"] for job in manifest["jobs"]} == {"secured"}
+    gallery = json.loads((session / "gallery.json").read_bytes())
+    assert gallery["state"] == "complete"
+    assert gallery["total"] == len(gallery["items"])
+    for folder, key in (("share", "share"), ("thumbs", "thumb")):
+        shown = {os.path.basename(item[key]) for item in gallery["items"]}
+        there = set(os.listdir(session / folder)) if gallery["items"] else set()
+        assert shown == there, f"{folder} holds {there}, the gallery shows {shown}"
+    assert gallery["session"].encode() in (session / "index.html").read_bytes()
