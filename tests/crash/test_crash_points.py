@@ -29,7 +29,7 @@ def find_points() -> list[str]:
                 assert isinstance(name, ast.Constant), (
                     f"{module}: a crash point's name must stand there literally"
                 )
-                    assert isinstance(name.value, str)
+                assert isinstance(name.value, str)
                 found.add(name.value)
     return sorted(found)
 
@@ -55,9 +55,7 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clean(
-    card: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[bytes, str], set[str]]:
+def clean(card: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[bytes, str], set[str]]:
     """What an undisturbed run makes: its renditions, and the crash points that it passes."""
     place = tmp_path_factory.mktemp("clean")
     log = place / "points.log"

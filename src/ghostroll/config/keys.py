@@ -38,6 +38,11 @@ class Key:
         return PREFIX + self.name.replace(".", "__").upper()
 
     @property
+    def path(self) -> tuple[str, ...]:
+        """The names that lead to this key in the file."""
+        return tuple(self.name.split("."))
+
+    @property
     def section(self) -> str:
         """The name of the table that the key stands in."""
         return self.name.rpartition(".")[0]
@@ -49,10 +54,20 @@ def all_keys() -> dict[str, Key]:
     return {key.name: key for key in _keys_of(Settings, "")}
 
 
+def key_at(path: tuple[str, ...]) -> Key | None:
+    """Return the key that a path in the file leads to, if it is one."""
+    return _keys_by_path().get(path)
+
+
 @cache
-def all_sections() -> tuple[str, ...]:
-    """Return the dotted name of every section."""
-    return tuple(dict.fromkeys(key.section for key in all_keys().values()))
+def all_sections() -> tuple[tuple[str, ...], ...]:
+    """Return the path of every section."""
+    return tuple(dict.fromkeys(path[:-1] for path in _keys_by_path()))
+
+
+@cache
+def _keys_by_path() -> dict[tuple[str, ...], Key]:
+    return {key.path: key for key in all_keys().values()}
 
 
 def _keys_of(section: type, prefix: str) -> Iterator[Key]:

@@ -5,7 +5,7 @@ holds values to them. A size or a duration carries its unit in the key's name.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -62,6 +62,17 @@ class Expected:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Takes values of this very type: pydantic alone would take "yes" for true and 2.0 for 2."""
+
+    def __get_pydantic_core_schema__(
+        self, source: object, schema_of: Callable[[object], dict[str, object]]
+    ) -> dict[str, object]:
+        """Return the type's schema, made strict."""
+        return schema_of(source) | {"strict": True}
+
+
 def _is_plain(text: str) -> bool:
     return text.isprintable()
 
@@ -104,6 +115,8 @@ def _is_address(address: str) -> bool:
     return "@" not in parts.netloc and not parts.query and not parts.fragment
 
 
+Whole = Annotated[int, Exact()]
+Flag = Annotated[bool, Exact()]
 Text = Annotated[str, Predicate(_is_plain), Expected("text on one line")]
 FullPath = Annotated[
     Path, Predicate(_is_full_path), Expected('a full path, such as "/srv/photos" or "~/photos"')
@@ -135,10 +148,10 @@ class Library:
     """
 
     path: FullPath
-    reverify_days: Annotated[int, Interval(ge=0, le=3650)] = 30
-    join_hours: Annotated[int, Interval(ge=0, le=168)] = 0
-    allow_weak_filesystem: bool = False
-    keep_free_mib: Annotated[int, Interval(ge=0, le=1_048_576)] = 256
+    reverify_days: Annotated[Whole, Interval(ge=0, le=3650)] = 30
+    join_hours: Annotated[Whole, Interval(ge=0, le=168)] = 0
+    allow_weak_filesystem: Flag = False
+    keep_free_mib: Annotated[Whole, Interval(ge=0, le=1_048_576)] = 256
     group: Text = ""
 
 
@@ -172,27 +185,27 @@ class Cards:
 class Copy:
     """How bytes get from the card to the library. A batch ends at its files or its MiB."""
 
-    trust_known: bool = True
-    chunk_kib: Annotated[int, Interval(ge=64, le=8192)] = 1024
-    threads_per_card: Annotated[int, Interval(ge=1, le=4)] = 2
-    batch_files: Annotated[int, Interval(ge=1, le=1000)] = 32
-    batch_mib: Annotated[int, Interval(ge=1, le=1024)] = 16
-    attempts: Annotated[int, Interval(ge=1, le=10)] = 3
+    trust_known: Flag = True
+    chunk_kib: Annotated[Whole, Interval(ge=64, le=8192)] = 1024
+    threads_per_card: Annotated[Whole, Interval(ge=1, le=4)] = 2
+    batch_files: Annotated[Whole, Interval(ge=1, le=1000)] = 32
+    batch_mib: Annotated[Whole, Interval(ge=1, le=1024)] = 16
+    attempts: Annotated[Whole, Interval(ge=1, le=10)] = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Render:
     """How pictures are made. No workers (0) means one per core. Edges are in pixels."""
 
-    workers: Annotated[int, Interval(ge=0, le=64)] = 0
-    attempts: Annotated[int, Interval(ge=1, le=10)] = 3
-    seconds: Annotated[int, Interval(ge=1, le=3600)] = 60
-    memory_mib: Annotated[int, Interval(ge=128, le=65_536)] = 1280
-    share_edge: Annotated[int, Interval(ge=256, le=8192)] = 2048
-    thumb_edge: Annotated[int, Interval(ge=64, le=2048)] = 512
-    share_quality: Annotated[int, Interval(ge=30, le=95)] = 85
-    thumb_quality: Annotated[int, Interval(ge=30, le=95)] = 80
-    niceness: Annotated[int, Interval(ge=0, le=19)] = 10
+    workers: Annotated[Whole, Interval(ge=0, le=64)] = 0
+    attempts: Annotated[Whole, Interval(ge=1, le=10)] = 3
+    seconds: Annotated[Whole, Interval(ge=1, le=3600)] = 60
+    memory_mib: Annotated[Whole, Interval(ge=128, le=65_536)] = 1280
+    share_edge: Annotated[Whole, Interval(ge=256, le=8192)] = 2048
+    thumb_edge: Annotated[Whole, Interval(ge=64, le=2048)] = 512
+    share_quality: Annotated[Whole, Interval(ge=30, le=95)] = 85
+    thumb_quality: Annotated[Whole, Interval(ge=30, le=95)] = 80
+    niceness: Annotated[Whole, Interval(ge=0, le=19)] = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +227,10 @@ class Publish:
 
     target: PublishTarget = PublishTarget.FOLDER
     originals: Originals = Originals.NONE
-    auto: bool = True
+    auto: Flag = True
     only: PublishOnly = PublishOnly.ALL
-    viewer_originals: bool = False
-    keep_days: Annotated[int, Interval(ge=0, le=3650)] = 7
+    viewer_originals: Flag = False
+    keep_days: Annotated[Whole, Interval(ge=0, le=3650)] = 7
     s3: S3 = field(default_factory=S3)
 
 
