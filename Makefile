@@ -24,3 +24,22 @@ $(STAMP): requirements/dev.lock pyproject.toml
 lock: ## resolve the dependencies anew, with hashes for every platform (needs uv)
 	uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/runtime.lock
 	uv pip compile pyproject.toml --upgrade --group dev --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/dev.lock
+
+demo: setup ## a whole ingest of a made card, or of your pictures: make demo CARD=/path
+	@$(BIN)/ghostroll demo --into demo $(if $(CARD),--card "$(CARD)"); code=$$?; test $$code -eq 0 -o $$code -eq 3
+
+test: setup ## everything: style, types, walls, unit, integration, crash, system and browser tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -n 2 --dist=worksteal
+
+lint: setup ## style and types alone
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean: ## remove what was made here
+	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

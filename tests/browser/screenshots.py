@@ -13,10 +13,8 @@ from selenium.webdriver import Chrome
 
 from ghostroll.model import Kind, Publication
 
-SHAPES = (
-    ((1500, 1000), (667, 1000), (1500, 1000), (1500, 844), (1000, 1000), (1500, 1000))
-    + ((1500, 1000), (750, 1000), (1800, 750), (1500, 1000), (1500, 1000), (667, 1000))
-)  # fmt: skip
+WIDE, TALL, FILM, SQUARE, LONG = (1500, 1000), (667, 1000), (1500, 844), (1000, 1000), (1800, 750)
+SHAPES = (WIDE, TALL, WIDE, FILM, SQUARE, WIDE, WIDE, (750, 1000), LONG, WIDE, WIDE, TALL)
 IN_VIEW = """[...document.images].filter((image) => image.getBoundingClientRect().top < innerHeight)
   .every((image) => image.complete) && document.getAnimations().length === 0"""
 
@@ -35,10 +33,10 @@ def make_album(folder: Path) -> Album:
 
 
 def shoot(
-    browser: Chrome, url: str, width: int, height: int, mode: str, tile: int | None = None
+    browser: Chrome, url: str, size: tuple[int, int], mode: str, tile: int | None = None
 ) -> Image.Image:
     """What a window shows, with one picture open where `tile` is given."""
-    resize(browser, width, height)
+    resize(browser, *size)
     scheme = [{"name": "prefers-color-scheme", "value": mode}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
     browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
@@ -68,9 +66,9 @@ def main(target: Path) -> None:
         url = make_album(place).file_url
         browser = start_browser(profile)
         try:
-            wide = shoot(browser, url, 1280, 800, "light")
-            phones = [shoot(browser, url, 360, 740, mode) for mode in ("light", "dark")]
-            phones.append(shoot(browser, url, 360, 740, "dark", tile=0))
+            wide = shoot(browser, url, (1280, 800), "light")
+            phones = [shoot(browser, url, (360, 740), mode) for mode in ("light", "dark")]
+            phones.append(shoot(browser, url, (360, 740), "dark", tile=0))
         finally:
             browser.quit()
     for name, picture in (("gallery", wide), ("gallery-phone", join_side_by_side(phones, 24))):

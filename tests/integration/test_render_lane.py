@@ -288,11 +288,17 @@ def test_a_worker_dies_with_its_parent(tmp_path: Path, bad: bytes) -> None:
     script.write_text(
         "import sys\n"
         "from ghostroll.model import Kind\n"
+        "from ghostroll.render.child import Child\n"
         "from ghostroll.render.lane import Lane, RenderLimits\n"
-        "lane = Lane(RenderLimits())\n"
-        "lane.start()\n"
-        "print(lane._child.pid, flush=True)\n"
-        "lane.render(sys.argv[1].encode(), Kind.JPEG)\n"
+        "from ghostroll.render.wire import Tag\n"
+        "receive = Child.receive\n"
+        "def watched(child, deadline):\n"
+        "    answer = receive(child, deadline)\n"
+        "    if answer[0] is Tag.TAKEN:\n"
+        "        print(child.pid, flush=True)\n"
+        "    return answer\n"
+        "Child.receive = watched\n"
+        "Lane(RenderLimits()).render(sys.argv[1].encode(), Kind.JPEG)\n"
     )
     with subprocess.Popen(
         [sys.executable, str(script), os.fsdecode(bad + b"/hang.jpg")],

@@ -149,8 +149,9 @@ def test_a_clip_that_fades_in_from_black_shows_what_comes_later(lane: Lane, tmp_
 
 def test_a_playlist_called_mp4_opens_nothing_else(lane: Lane, tmp_path: Path) -> None:
     """A hostile clip can't make the decoder read another file."""
-    real = tmp_path / "real.mp4"
-    write_clip(real, [quadrants((320, 240))] * 10, 0)
+    made = tmp_path / "made.mts"
+    write_clip(made, [quadrants((320, 240))] * 10, 0)
+    real = made.rename(tmp_path / "real.ts")
     for text in (f"ffconcat version 1.0\nfile '{real}'\n", f"#EXTM3U\n#EXTINF:1,\n{real}\n#EXT-X-ENDLIST\n"):
         path = tmp_path / "a.mp4"
         path.write_text(text)
@@ -305,16 +306,31 @@ def test_the_longer_side_is_exact(lane: Lane, tmp_path: Path, size: tuple[int, i
     assert rendered.share_size[1] == max(1, round(size[1] * 2048 / size[0]))
 
 
-def test_a_rendition_holds_no_metadata(lane: Lane, tmp_path: Path) -> None:
+def test_a_share_is_as_sharp_as_it_can_be(lane: Lane, tmp_path: Path) -> None:
+    """The decoder's scale is never smaller than the share: lines one pixel wide are still there."""
+    stripes = Image.new("L", (4096, 8))
+    stripes.putdata([255 * (x // 2 % 2) for _ in range(8) for x in range(4096)])
+    path = tmp_path / "a.jpg"
+    stripes.resize((4096, 512), Image.Resampling.NEAREST).save(path, quality=95)
+    share = opened(lane.render(bytes(path), Kind.JPEG).share).convert("L")
+    line = [share.getpixel((x, 100)) for x in range(1000, 1020)]
+    assert max(line) > 200  # type: ignore[type-var,operator]  # of one band: numbers
+    assert min(line) < 55  # type: ignore[type-var,operator]  # of one band: numbers
+
+
+@pytest.mark.parametrize("profile", [None, matrix_profile(ADOBE_PRIMARIES, ADOBE_GAMMA)])
+@pytest.mark.parametrize("size", [(640, 480), (3000, 2000)])
+def test_a_rendition_holds_no_metadata(
+    lane: Lane, tmp_path: Path, size: tuple[int, int], profile: bytes | None
+) -> None:
     """No EXIF, place, serial number, comment, XMP or profile gets into a rendition."""
     exif = exif_with(1)
     exif[0x010F], exif[0x0110], exif[0x8298] = "Ghost", "Roll One", "SECRET owner"
     exif.get_ifd(0x8825)[1] = "N"
     exif.get_ifd(0x8825)[2] = (51.0, 30.0, 12.0)
     exif.get_ifd(0x8769)[0xA431] = "SECRET serial"
-    profile = matrix_profile(ADOBE_PRIMARIES, ADOBE_GAMMA)
     path = tmp_path / "a.jpg"
-    quadrants((640, 480)).save(
+    quadrants(size).save(
         path, exif=exif, comment=b"SECRET comment", xmp=b"<x>SECRET</x>", icc_profile=profile, dpi=(300, 300)
     )
     rendered = lane.render(bytes(path), Kind.JPEG)

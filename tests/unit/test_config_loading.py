@@ -130,6 +130,14 @@ def test_a_variable_does_not_hide_a_mistake_in_the_file(file: Path) -> None:
     ]
 
 
+def test_a_bad_variable_does_not_bring_down_what_it_hid(file: Path) -> None:
+    """Where a variable lies over a mistake in the file and is refused itself, both are told."""
+    assert problems(file, "publish = 3", PUBLISH__S3__BUCKET="/") == [
+        "config.toml:1: publish: expected a section; write [publish] and its keys below",
+        "GHOSTROLL_PUBLISH__S3__BUCKET: publish.s3.bucket: expected the name of a bucket, such as my-photos",
+    ]
+
+
 def test_a_refused_value_has_no_second_problem(file: Path) -> None:
     """What follows only from a refused value is not told: a bad bucket is not also a missing one."""
     text = 'publish.target = "s3"\npublish.s3.bucket = "/"\n'
@@ -192,6 +200,8 @@ def test_a_refused_value_has_no_second_problem(file: Path) -> None:
         ('"a\\u001b" = 1', '"a\\u001b": unknown key'),
         ("copy.workers = 1", "copy.workers: unknown key; did you mean render.workers?"),
         ("[s3]", "[s3]: unknown section; did you mean [publish.s3]?"),
+        ("[Library]", "[Library]: unknown section; did you mean [library]?"),
+        ("sources = 1", "sources: unknown key"),
         ("[[library]]", "library: expected a section; write [library] and its keys below"),
         (
             "render.share_edge = 256",
@@ -322,6 +332,21 @@ def test_a_tilde_is_the_home_folder(file: Path) -> None:
     assert load(file, 'library.path = "~"').settings.library.path == Path("/home/ann")
     assert load(file, 'library.path = "~/x"').settings.library.path == Path("/home/ann/x")
     assert "expected a full path" in problems(file, 'library.path = "~bob/x"')[0]
+
+
+def test_without_a_home_folder_the_library_needs_a_path(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no home folder is known the default is a problem too, beside those of the file."""
+    monkeypatch.setenv("HOME", "relative")
+    file.write_text("library = 3\n", "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, {})
+    assert str(caught.value).split("\n") == [
+        f"{file}:1: library: expected a section; write [library] and its keys below",
+        (
+            'default: library.path: expected a full path, such as "/srv/photos" or "~/photos", '
+            'got "~/Pictures/ghostroll"'
+        ),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Profiles made from primaries, against formulas that know nothing of ICC."""
 
 import random
+import struct
 
 import pytest
 from PIL import Image
@@ -98,6 +99,18 @@ def test_a_profile_for_another_kind_of_picture_is_taken_for_srgb() -> None:
     """An RGB profile in a CMYK or grey picture is ignored."""
     assert to_srgb(Image.new("L", (1, 1), 77), adobe_rgb()).getpixel((0, 0)) == (77, 77, 77)
     assert to_srgb(Image.new("CMYK", (1, 1), (0, 0, 0, 0)), adobe_rgb()).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_grey_with_a_profile_becomes_srgb() -> None:
+    """Linear grey comes out with the curve of sRGB."""
+    curve = struct.pack(">4s4xI", b"curv", 0)  # no entries: linear
+    white = struct.pack(">4s4x3i", b"XYZ ", 63190, 65536, 54061)
+    table = struct.pack(">I4sII4sII", 2, b"kTRC", 156, 12, b"wtpt", 168, 20)
+    header = struct.pack(
+        ">I4xI4s4s4s12x4s28x3i48x", 188, 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp", 63190, 65536, 54061
+    )
+    grey = to_srgb(Image.new("L", (1, 1), 128), header + table + curve + white)
+    assert grey.getpixel((0, 0)) == pytest.approx((188, 188, 188), abs=TOLERANCE)
 
 
 def test_hdr_curves_meet_their_standards_and_rise() -> None:

@@ -8,7 +8,10 @@ import typer
 
 from ghostroll import __version__
 from ghostroll.cli.config_commands import config_app
+from ghostroll.cli.demo import demo
 from ghostroll.cli.ingest import ingest
+from ghostroll.cli.reports import jobs, show, status
+from ghostroll.cli.upkeep import adopt, close, retry, verify
 from ghostroll.errors import GhostrollError, StateUnusable
 
 app = typer.Typer(
@@ -19,7 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(ingest)
+for command in (ingest, demo, status, jobs, show, retry, close, verify, adopt):
+    app.command()(command)
 app.add_typer(config_app, name="config")
 
 

@@ -3,28 +3,28 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from ghostroll.cli.ending import print_ending
 from ghostroll.cli.opening import open_station
+from ghostroll.cli.options import ConfigOption, JsonOption, load
 from ghostroll.cli.progress import choose_watcher
 from ghostroll.cli.stopping import catch_stops
-from ghostroll.config import load_settings
 from ghostroll.station.run import INTERRUPTED, run_ingest
+from ghostroll.station.summary import Summary
 
 
 def ingest(
     path: Annotated[Path, typer.Argument(help="The folder where the card is mounted.")],
-    config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
+    config: ConfigOption = None,
+    *,
     session: Annotated[
         str | None, typer.Option(help="Fill the session of this name; made if there is none.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one JSON object and print nothing else.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Copy a card into the library, verify every byte, and make its gallery.
 
@@ -32,7 +32,7 @@ def ingest(
 
     Example: ghostroll ingest /media/me/EOS_DIGITAL
     """
-    settings = load_settings(config, os.environ).settings
+    settings = load(config)
     console = Console(highlight=False)
     with (
         open_station(settings, f"ingest {path}", quiet=as_json, bars=console.is_terminal) as station,
@@ -40,8 +40,13 @@ def ingest(
     ):
         watcher = choose_watcher(station.wiring.meter, console, quiet=as_json)
         summary = run_ingest(station, os.fsencode(path), session=session, watcher=watcher, stopped=stopped)
+    finish_ingest(console, summary, as_json=as_json, stopped=stopped.is_set())
+
+
+def finish_ingest(console: Console, summary: Summary, *, as_json: bool, stopped: bool) -> NoReturn:
+    """Print what an ingest came to and end with its exit code."""
     if as_json:
         typer.echo(json.dumps(summary.document, indent=1))
     else:
-        print_ending(console, summary.document, stopped=stopped.is_set())
-    raise typer.Exit(INTERRUPTED if stopped.is_set() else summary.exit_code)
+        print_ending(console, summary.document, stopped=stopped)
+    raise typer.Exit(INTERRUPTED if stopped else summary.exit_code)

@@ -54,20 +54,16 @@ def all_keys() -> dict[str, Key]:
     return {key.name: key for key in _keys_of(Settings, "")}
 
 
-def key_at(path: tuple[str, ...]) -> Key | None:
-    """Return the key that a path in the file leads to, if it is one."""
-    return _keys_by_path().get(path)
-
-
 @cache
 def all_sections() -> tuple[tuple[str, ...], ...]:
     """Return the path of every section."""
-    return tuple(dict.fromkeys(path[:-1] for path in _keys_by_path()))
+    return tuple(dict.fromkeys(key.path[:-1] for key in all_keys().values()))
 
 
-@cache
-def _keys_by_path() -> dict[tuple[str, ...], Key]:
-    return {key.path: key for key in all_keys().values()}
+def key_at(path: tuple[str, ...]) -> Key | None:
+    """Return the key that a path in the file leads to; a quoted "library.path" is none."""
+    key = all_keys().get(".".join(path))
+    return key if key and key.path == path else None
 
 
 def _keys_of(section: type, prefix: str) -> Iterator[Key]:

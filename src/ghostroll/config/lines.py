@@ -3,7 +3,7 @@
 import re
 import tomllib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 # Multi-line strings first: their quotes also start a plain string. A quote or two may stand
 # directly before the closing three.
@@ -43,7 +43,7 @@ def index_lines(text: str) -> dict[KeyPath, int]:
     return lines
 
 
-def line_of(path: KeyPath, lines: dict[KeyPath, int]) -> int | None:
+def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
     """Return the line of a key, of the nearest thing that encloses it, or of what is first in it."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:

@@ -4,21 +4,18 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ghostroll.config.keys import PREFIX, Key, all_keys, all_sections
-from ghostroll.config.lines import index_lines, line_of
+from ghostroll.config.keys import PREFIX, Key, all_keys, key_at
+from ghostroll.config.lines import KeyPath, index_lines, line_of
 from ghostroll.config.problems import (
     ConfigError,
     Problem,
+    describe_refused,
     describe_syntax,
-    describe_unknown_key,
-    describe_unknown_section,
     describe_unknown_variable,
-    describe_value,
     join_problems,
     show_key,
 )
@@ -65,7 +62,26 @@ class _Value:
         return f"{self.place}:{self.line}" if self.line else self.place
 
 
-Layer = dict[str, _Value]
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What stands in the file and in the environment, as it was written."""
+
+    place: str = ""
+    table: Mapping[str, Any] = field(default_factory=dict)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    variables: Mapping[Key, Any] = field(default_factory=dict)
+
+    def find(self, path: KeyPath) -> _Value:
+        """Return the value in force at a path, as it was written."""
+        key = key_at(path)
+        if key and key in self.variables:
+            return _Value(self.variables[key], key.variable, from_environment=True)
+        raw: Any = self.table
+        for name in path:
+            if not isinstance(raw, dict) or name not in raw:
+                return _Value(key and key.default, DEFAULT)
+            raw = raw[name]
+        return _Value(raw, self.place, line_of(path, self.lines) or 0)
 
 
 def load_settings(config: Path | None, environ: Mapping[str, str]) -> Loaded:
@@ -75,20 +91,19 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Loaded:
     ConfigError with every problem at once, or with the one that keeps the file from being read.
     """
     file = find_config(config, environ)
-    place = _shown(file) if file else ""
+    written = _read_file(file) if file else _Written()
     problems: list[Problem] = []
-    from_file = _read_layer(file, problems) if file else {}
-    from_environment = _environment_layer(environ, problems)
-    default = {name: _Value(key.default, DEFAULT) for name, key in all_keys().items()}
-    in_force = default | from_file | from_environment
+    variables = _read_variables(environ, problems)
     home = _home(environ)
     # The file is judged on its own too: a variable may not hide a mistake in it.
-    if from_environment:
-        _validate(default | from_file, home, problems)
-    settings = _validate(in_force, home, problems)
+    if variables:
+        _judge(written, home, problems)
+    written = replace(written, variables=variables)
+    settings = _judge(written, home, problems)
     if problems:
-        raise join_problems(problems, place)
-    return Loaded(settings, {name: value.origin for name, value in in_force.items()}, file)
+        raise join_problems(problems, written.place)
+    origins = {name: written.find(key.path).origin for name, key in all_keys().items()}
+    return Loaded(settings, origins, file)
 
 
 def find_config(config: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -129,8 +144,9 @@ def _home(environ: Mapping[str, str]) -> str | None:
     return home if os.path.isabs(home) else None
 
 
-def _read_layer(file: Path, problems: list[Problem]) -> Layer:
-    """Read the file's values with their lines. Unknown names go to `problems`."""
+def _read_file(file: Path) -> _Written:
+    """Return the file's values with their lines."""
+    # Not by TomlConfigSettingsSource: it passes over a file that is missing, has no limits, keeps no lines.
     text = _read_text(file)
     place = _shown(file)
     if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
@@ -143,15 +159,7 @@ def _read_layer(file: Path, problems: list[Problem]) -> Layer:
         raise _too_deep(place) from error
     except ValueError as error:  # int() refuses thousands of digits
         raise ConfigError(f"{place}: this is not a configuration: a number in it is far too long") from error
-    lines = index_lines(text)
-    values: Layer = {}
-    for path, raw, sentence in _flatten(table, ()):
-        line = line_of(path, lines) or 0
-        if sentence:
-            problems.append(Problem(place, line, sentence))
-        else:
-            values[".".join(path)] = _Value(raw, place, line)
-    return values
+    return _Written(place, table, index_lines(text))
 
 
 def _too_deep(place: str) -> ConfigError:
@@ -182,34 +190,15 @@ def _read_text(file: Path) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _flatten(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, str]]:
-    """Yield (path, value, what is wrong with the name) for all that stands in a table."""
-    sections = {tuple(section.split(".")) for section in all_sections()}
-    keys = {tuple(name.split(".")) for name in all_keys()}
-    for name, raw in table.items():
-        path = (*above, name)
-        if path in keys:
-            yield path, raw, ""
-        elif path in sections and isinstance(raw, dict):
-            yield from _flatten(raw, path)
-        elif path in sections:
-            dotted = ".".join(path)
-            yield path, raw, f"{dotted}: expected a section; write [{dotted}] and its keys below"
-        elif isinstance(raw, dict):
-            yield path, raw, describe_unknown_section(path)
-        else:
-            yield path, raw, describe_unknown_key(path)
-
-
-def _environment_layer(environ: Mapping[str, str], problems: list[Problem]) -> Layer:
-    """Read the values that variables set. Unknown names go to `problems`."""
+def _read_variables(environ: Mapping[str, str], problems: list[Problem]) -> dict[Key, Any]:
+    """Return the values that variables set. Unknown names go to `problems`: EnvSettingsSource ignores them."""
     known = {key.variable: key for key in all_keys().values()}
-    values: Layer = {}
+    values: dict[Key, Any] = {}
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable in NOT_KEYS:
             continue
         if key := known.get(variable):
-            values[key.name] = _Value(_from_text(key, environ[variable]), variable, from_environment=True)
+            values[key] = _from_text(key, environ[variable])
         else:
             problems.append(Problem(show_key((variable,)), 0, describe_unknown_variable(variable)))
     return values
@@ -217,6 +206,7 @@ def _environment_layer(environ: Mapping[str, str], problems: list[Problem]) -> L
 
 def _from_text(key: Key, text: str) -> Any:
     """Turn a variable's text into the sort of value that TOML would give, or leave it as it is."""
+    # Not by EnvSettingsSource: it does not look into plain dataclasses for the type, and knows JSON, not TOML.
     if key.type is bool and text.lower() in {"true", "false"}:
         return text.lower() == "true"
     if key.type is int and re.fullmatch(r"[+-]?[0-9]{1,18}", text):
@@ -230,48 +220,21 @@ def _from_text(key: Key, text: str) -> Any:
     return text
 
 
-def _validate(layer: Layer, home: str | None, problems: list[Problem]) -> Settings:
-    """Return the settings that a layer makes. Where a value is refused, `problems` says so, and the default stands in."""
-    from ghostroll.config.validating import build_settings  # noqa: PLC0415  # pydantic: 50 ms at start-up
+def _judge(written: _Written, home: str | None, problems: list[Problem]) -> Settings:
+    """Return the settings that all this makes. What is refused goes to `problems`, and its default stands in."""
+    from ghostroll.config.merging import build_settings  # noqa: PLC0415  # pydantic-settings: slow to import
 
-    prepared: dict[str, Any] = {}
-    for name, value in layer.items():
-        with suppress(ValueError):
-            prepared[name] = _prepare(all_keys()[name], value.raw, home)
-    settings, refused = build_settings(prepared)
-    wrong = refused | (layer.keys() - prepared.keys())
-    problems.extend(
-        _problem(layer[name], describe_value(all_keys()[name], layer[name].raw)) for name in wrong
-    )
+    settings, refused = build_settings(written.table, written.variables, home)
+    for path in refused:
+        value = written.find(path)
+        problems.append(_problem(value, describe_refused(path, value.raw)))
     for names, sentence in disagreements(settings):
-        if wrong.isdisjoint(names):
-            blamed = next((layer[name] for name in names if not layer[name].is_default), layer[names[0]])
+        paths = [all_keys()[name].path for name in names]
+        if refused.isdisjoint(paths):
+            values = [written.find(path) for path in paths]
+            blamed = next((value for value in values if not value.is_default), values[0])
             problems.append(_problem(blamed, f"{names[0]}: {sentence}"))
     return settings
-
-
-def _prepare(key: Key, raw: Any, home: str | None) -> Any:
-    """Return what the field's type takes. Raises ValueError where TOML's type is not the key's.
-
-    Pydantic alone would take "yes" for true and 2.0 for 2; a file deserves a clear answer instead.
-    """
-    written_as: type = str if issubclass(key.type, str | Path) else key.type
-    if written_as is tuple:
-        if not isinstance(raw, list | tuple) or not all(type(one) is str for one in raw):
-            raise ValueError(key.name)
-        return tuple(raw)
-    if type(raw) is not written_as:
-        raise ValueError(key.name)
-    return _full_path(key, str(raw), home) if key.type is Path else raw
-
-
-def _full_path(key: Key, raw: str, home: str | None) -> Path | None:
-    """Return the path with `~` replaced; None for the empty string where that is the default."""
-    if raw == key.default == "":
-        return None
-    if home and (raw == "~" or raw.startswith("~/")):
-        return Path(home, raw[2:])
-    return Path(raw)
 
 
 def _problem(value: _Value, sentence: str) -> Problem:

@@ -20,10 +20,13 @@ from ghostroll.config.lines import KeyPath
 from ghostroll.config.settings import Settings
 
 
-class _Sections(BaseSettings):
+class _Sources(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", case_sensitive=True, extra="forbid", frozen=True
+        env_prefix=PREFIX, env_nested_delimiter="__", case_sensitive=True, extra="forbid"
     )
+
+    def __init__(self, *sources: PydanticBaseSettingsSource) -> None:
+        super().__init__(sources=sources)
 
     @classmethod
     def settings_customise_sources(
@@ -34,22 +37,18 @@ class _Sections(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # no such file is read
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # secrets never come this way
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources that `_merge` gives; an earlier one wins over a later one."""
+        """Return the sources that were given, the one with the last word first."""
         sources: tuple[PydanticBaseSettingsSource, ...] = init_settings()["sources"]
         return sources
 
 
+_FIELDS: Any = {
+    name: (section, Field(default_factory=section))
+    for name, section in typing.get_type_hints(Settings, include_extras=True).items()
+}
 with warnings.catch_warnings():
-    # The section [copy] hides BaseModel.copy, which nobody calls here.
-    warnings.filterwarnings("ignore", 'Field name "copy"', UserWarning)
-    _ALL_SECTIONS = create_model(
-        "Sections",
-        __base__=_Sections,
-        **{
-            name: (section, Field(default_factory=section))
-            for name, section in typing.get_type_hints(Settings, include_extras=True).items()
-        },
-    )
+    warnings.simplefilter("ignore")  # [copy] hides BaseModel.copy, which nobody calls here
+    _SECTIONS = create_model("Sections", __base__=_Sources, **_FIELDS)
 
 
 def build_settings(
@@ -63,10 +62,13 @@ def build_settings(
     try:
         return _merge(table, variables, home, default), frozenset()
     except ValidationError as error:
-        refused = frozenset(_path_of(one["loc"]) for one in error.errors(include_input=False))
+        refused = frozenset(
+            _path_of(one["loc"]) for one in error.errors(include_url=False, include_input=False)
+        )
     kept = {key: value for key, value in variables.items() if key.path not in refused}
     # Again, not only once: a refused variable may have hidden a mistake in the file.
-    settings, more = build_settings(_without(table, refused), kept, home, default="/")
+    default = "/" if ("library", "path") in refused else default
+    settings, more = build_settings(_without(table, refused), kept, home, default)
     return settings, refused | more
 
 
@@ -74,11 +76,11 @@ def _merge(
     table: Mapping[str, Any], variables: Mapping[Key, Any], home: str | None, default: str
 ) -> Settings:
     """Return the settings that the sources make, or raise pydantic's error with all that is wrong."""
-    environment = EnvSettingsSource(_ALL_SECTIONS, case_sensitive=False)
+    environment = EnvSettingsSource(_SECTIONS, case_sensitive=False)
     environment.env_vars = {key.variable.lower(): value for key, value in variables.items()}
     layers = environment(), table, {"library": {"path": default}}
-    sources = [InitSettingsSource(_ALL_SECTIONS, _with_paths(layer, home)) for layer in layers]
-    return Settings(**dict(_ALL_SECTIONS(sources=tuple(sources))))
+    merged = _SECTIONS(*(InitSettingsSource(_SECTIONS, _with_paths(layer, home)) for layer in layers))
+    return Settings(**dict(merged))
 
 
 def _with_paths(table: Mapping[str, Any], home: str | None, above: KeyPath = ()) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from ghostroll.config.keys import PREFIX, Key, all_keys, all_sections
+from ghostroll.config.keys import PREFIX, Key, all_keys, all_sections, key_at
 from ghostroll.errors import UsageError
 
 CREDENTIALS = (
@@ -73,6 +73,16 @@ def describe_syntax(error: tomllib.TOMLDecodeError, file: str, text: str) -> Con
     return ConfigError(f"{file}:{line}:{column}: this is not TOML: {words}")
 
 
+def describe_refused(path: tuple[str, ...], value: object) -> str:
+    """Say what is wrong at a path whose name or value was refused."""
+    if key := key_at(path):
+        return describe_value(key, value)
+    if path in all_sections():
+        dotted = ".".join(path)
+        return f"{dotted}: expected a section; write [{dotted}] and its keys below"
+    return describe_unknown_section(path) if isinstance(value, dict) else describe_unknown_key(path)
+
+
 def describe_unknown_key(path: tuple[str, ...]) -> str:
     """Say that there is no such key and which one may be meant. The value is never part of it."""
     if _CREDENTIAL.search(".".join(path)):
@@ -85,8 +95,9 @@ def describe_unknown_section(path: tuple[str, ...]) -> str:
     name = ".".join(path).lower()
     if _CREDENTIAL.search(name):
         return f"{show_key(path)}: {CREDENTIALS}"
-    same_end = [section for section in all_sections() if section.rpartition(".")[2] == name]
-    found = (get_close_matches(name, all_sections(), n=1) or same_end or [""])[0]
+    sections = list(map(".".join, all_sections()))
+    same_end = [section for section in sections if section.rpartition(".")[2] == name]
+    found = (get_close_matches(name, sections, n=1) or same_end or [""])[0]
     return f"[{show_key(path)}]: unknown section" + _suggest(f"[{found}]" if found else "")
 
 

@@ -2,8 +2,7 @@
 
 import base64
 import json
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,11 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A source and, once it is settled, its asset."""
+    """A source and, once it is settled, its asset. `picture` is what is recorded of its renditions."""
 
     source: Source
     asset: Asset | None
+    picture: Mapping[str, Any] | None = None
 
 
 def build_sha256sums(assets: Iterable[Asset], session: str) -> bytes:
@@ -86,6 +86,8 @@ def _describe(entry: Entry) -> dict[str, Any]:
             "verified": asset.verified_at,
             **describe_path("stored", asset.path),
         }
+        if entry.picture is not None:
+            described["picture"] = dict(entry.picture)
     elif source.state is SourceState.PENDING:
         described["error"] = "not copied"
     return described
@@ -100,8 +102,8 @@ def describe_path(key: str, path: bytes) -> dict[str, str]:
     return described
 
 
-def read_path(described: dict[str, Any], key: str) -> bytes:
+def read_path(described: Mapping[str, Any], key: str) -> bytes:
     """The bytes that `describe_path` described. Raises KeyError or ValueError for anything else."""
     if key + "_b64" in described:
         return base64.b64decode(described[key + "_b64"], validate=True)
-    return os.fsencode(str(described[key]))
+    return str(described[key]).encode()

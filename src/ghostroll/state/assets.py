@@ -230,6 +230,12 @@ def list_assets_of_job(db: sqlite3.Connection, job: JobId) -> list[Asset]:
     return [_asset(row) for row in rows]
 
 
+def sum_assets(db: sqlite3.Connection) -> tuple[int, int]:
+    """How many assets there are, and their bytes."""
+    number, size = db.execute("SELECT count(*), coalesce(sum(size), 0) FROM asset").fetchone()
+    return int(number), int(size)
+
+
 def is_size_known(db: sqlite3.Connection, size: int) -> bool:
     """Whether any asset has this size; if none has, content of this size is surely new."""
     return db.execute("SELECT 1 FROM asset WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
@@ -288,6 +294,12 @@ def put_picture(db: sqlite3.Connection, source: SourceId, session: SessionId, pi
 def drop_picture(db: sqlite3.Connection, source: SourceId) -> None:
     """Its renditions are not there (any more)."""
     db.execute("DELETE FROM picture WHERE source_id = ?", (source,))
+
+
+def has_picture(db: sqlite3.Connection, source: SourceId) -> bool:
+    """Whether a source's renditions are recorded."""
+    row = db.execute("SELECT 1 FROM picture WHERE source_id = ? AND share IS NOT NULL", (source,)).fetchone()
+    return row is not None
 
 
 def has_failed_picture(db: sqlite3.Connection, source: SourceId) -> bool:

@@ -50,6 +50,15 @@ def list_unfinished(db: sqlite3.Connection) -> list[Job]:
     return [_job(row) for row in rows]
 
 
+def list_needing_attention(db: sqlite3.Connection) -> list[Job]:
+    """Jobs that a person may have to do something about, or that are under way, newest first."""
+    rows = db.execute(
+        "SELECT * FROM job WHERE safety NOT IN ('secured', 'closed')"
+        " OR (session_id IS NOT NULL AND publication <> 'complete') ORDER BY id DESC"
+    )
+    return [_job(row) for row in rows]
+
+
 def set_safety(db: sqlite3.Connection, job: JobId, safety: Safety, *, at: str | None = None) -> bool:
     """Put down a job's safety; `at` is for SECURED alone. False where it was so already."""
     return (

@@ -26,7 +26,7 @@ from ghostroll.publish.gallery import order_items, relative_url
 from ghostroll.state import assets
 from ghostroll.state import jobs as job_rows
 from ghostroll.state.assets import Picture
-from ghostroll.station.review import tell_publication
+from ghostroll.station.review import tell_publication, write_records
 from ghostroll.station.wiring import Wiring
 
 _REST = 1.0  # seconds between two writings of a gallery that grows
@@ -56,6 +56,8 @@ class PublishWork:
                 publish_to_folder(folder, gallery)
             else:  # deleted by hand: there is nothing to show, and nobody to show it to
                 state = Publication.COMPLETE
+        if state is Publication.COMPLETE:
+            write_records(wiring, session)
         ended = wiring.clock.boot()
         if gallery.items:
             for job in of_session:

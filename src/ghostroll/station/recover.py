@@ -32,7 +32,7 @@ def recover(wiring: Wiring) -> None:
     with wiring.database.read() as db:
         unfinished = [job for job in job_rows.list_unfinished(db) if job.session_id is not None]
     for job in unfinished:
-        write_records(wiring, job)
+        write_records(wiring, job.session_id)
     with wiring.database.write() as db:
         for job in unfinished:
             if job.session_id is not None:

@@ -4,6 +4,8 @@ The one place where *secured* is said. Runs again after a crash, so every step m
 """
 
 import sqlite3
+from dataclasses import asdict
+from typing import Any
 
 from ghostroll import jobs
 from ghostroll.faults import crash_point
@@ -15,6 +17,7 @@ from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manife
 from ghostroll.model import Cause, Job, JobId, Publication, Safety, SessionId, SourceState, Stage
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
+from ghostroll.state.assets import Picture
 from ghostroll.station.wiring import Wiring
 
 
@@ -72,13 +75,12 @@ def _secure(wiring: Wiring, job: Job) -> None:
             "files vanished from the library and are copied again", job=job.id, files=len(lost)
         )
         return
-    write_records(wiring, job)
+    write_records(wiring, job.session_id)
     crash_point("secured.promising")
     with wiring.database.promise() as db:
         job_rows.set_safety(db, job.id, Safety.SECURED, at=wiring.now_text())
     crash_point("secured.promised")
-    if job.session_id is not None:
-        write_records(wiring, job)  # once more, now that it is true
+    write_records(wiring, job.session_id)  # once more, now that it is true
     with wiring.database.read() as db:
         tally = assets.tally(db, job.id)
     wiring.log.info(
@@ -94,7 +96,7 @@ def _say_unsafe(wiring: Wiring, job: Job, safety: Safety) -> None:
     with wiring.database.write() as db:
         job_rows.set_safety(db, job.id, safety)
         failed = assets.list_sources(db, job.id, (SourceState.FAILED,))
-    write_records(wiring, job)
+    write_records(wiring, job.session_id)
     for source in failed:
         wiring.log.error(
             f"NOT SAFE: {show_path(source.path)} {source.error}", job=job.id, card=job.volume.label
@@ -133,27 +135,38 @@ def tell_publication(db: sqlite3.Connection, session: SessionId) -> Publication:
     )
 
 
-def write_records(wiring: Wiring, job: Job) -> None:
+def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
     """Write a session's `SHA256SUMS` and `manifest.json` as the ledger has them now; durable on return."""
-    if job.session_id is None:
+    if session_id is None:
         return
-    with wiring.database.read() as db:
-        session = job_rows.get_session(db, job.session_id)
-        sums = build_sha256sums(assets.list_assets(db, session.id), session.name)
-        manifest = build_manifest(
-            session, [(other, _entries(db, other)) for other in job_rows.list_jobs_of_session(db, session.id)]
-        )
-    folder = session.name.encode()
-    with wiring.library.enter() as root, library_errors("writing the manifest"):
-        wiring.folders.make(root, folder)
-        for name, data in ((SHA256SUMS, sums), (MANIFEST, manifest)):
-            write_whole(root, folder + b"/" + name, data, INCOMING + b"/%s-%d" % (name, job.id))
-        wiring.folders.sync(root, [folder])
+    with wiring.records_lock:
+        with wiring.database.read() as db:
+            session = job_rows.get_session(db, session_id)
+            sums = build_sha256sums(assets.list_assets(db, session.id), session.name)
+            jobs_of_session = job_rows.list_jobs_of_session(db, session.id)
+            manifest = build_manifest(session, [(job, _entries(db, job)) for job in jobs_of_session])
+        folder = session.name.encode()
+        with wiring.library.enter() as root, library_errors("writing the manifest"):
+            wiring.folders.make(root, folder)
+            for name, data in ((SHA256SUMS, sums), (MANIFEST, manifest)):
+                write_whole(root, folder + b"/" + name, data, INCOMING + b"/%s-%d" % (name, session.id))
+            wiring.folders.sync(root, [folder])
 
 
 def _entries(db: sqlite3.Connection, job: Job) -> list[Entry]:
     stored = {asset.id: asset for asset in assets.list_assets_of_job(db, job.id)}
+    pictures = {picture.source_id: _describe(picture) for picture in assets.list_pictures_of_job(db, job.id)}
     return [
-        Entry(source, None if source.asset_id is None else stored[source.asset_id])
+        Entry(source, None if source.asset_id is None else stored[source.asset_id], pictures.get(source.id))
         for source in assets.list_sources(db, job.id)
     ]
+
+
+def _describe(picture: Picture) -> dict[str, Any]:
+    """What a manifest keeps of a picture, so that it need not be made again after the state was lost."""
+    if picture.error is not None:
+        return {"error": picture.error}
+    described = {
+        name: getattr(picture, name) for name in ("share", "width", "height", "share_bytes", "thumb_bytes")
+    }
+    return described | asdict(picture.info)

@@ -80,6 +80,13 @@ def run_ingest(
     return summarize(station.wiring, slot.job, course.tell_moments())
 
 
+def run_leftovers(station: Station, *, stopped: threading.Event) -> None:
+    """Work off what is in the queue and needs no card, or until `stopped` is set."""
+    station.start()
+    while not station.wait(lambda: stopped.is_set() or station.is_quiet(), _GLANCE):
+        pass
+
+
 def _count(station: Station, job: JobId) -> tuple[Tally, PictureTally]:
     with station.wiring.database.read() as db:
         return assets.tally(db, job), assets.tally_pictures(db, job)

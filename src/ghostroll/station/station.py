@@ -16,7 +16,7 @@ from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Policy, Settlement
 from ghostroll.errors import LibraryNotThere, UsageError
 from ghostroll.library.identity import open_library
-from ghostroll.model import Cause, Job, JobId, Safety, Stage, TaskState
+from ghostroll.model import Cause, Job, JobId, Safety, Stage, TaskState, Volume
 from ghostroll.observe.meter import Meter
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import tasks
@@ -118,6 +118,8 @@ class Station:
             )
         if (library + b"/").startswith(medium.root.rstrip(b"/") + b"/"):
             raise UsageError(f"{os.fsdecode(path)} holds the library itself: change library.path")
+        if resume is not None:
+            self._check_same_card(volume, resume)
         with self.wiring.database.write() as db:
             job = job_rows.add_job(db, volume, medium.root, wanted=session, created_at=self.wiring.now_text())
             slot = Slot(volume, medium, job, session, resume)
@@ -125,6 +127,11 @@ class Station:
             tasks.want(db, Stage.SCAN, job, job)
         self.engine.start(Crew(Stage.SCAN, lambda: ScanWork(self.wiring), job=job, policy=Policy(attempts=3)))
         return slot
+
+    def _check_same_card(self, volume: Volume, resume: JobId) -> None:
+        job = self.get_job(resume)
+        if job is None or (volume.uuid, volume.size) != (job.volume.uuid, job.volume.size):
+            raise UsageError(f"the card at hand is not that of job {resume}: put that one in and try again")
 
     def wait(self, is_done: Callable[[], bool], timeout: float) -> bool:
         """Wait up to `timeout` seconds until something is so; looked at after every change.

@@ -54,6 +54,7 @@ class Wiring:
     claims: ContentClaims = field(default_factory=ContentClaims)
     slots: dict[JobId, Slot] = field(default_factory=dict)
     review_lock: threading.Lock = field(default_factory=threading.Lock)
+    records_lock: threading.Lock = field(default_factory=threading.Lock)
     session_lock: threading.Lock = field(default_factory=threading.Lock)
     published: dict[SessionId, float] = field(
         default_factory=dict

@@ -1,0 +1,74 @@
+"""`ghostroll demo`: the whole way once, with a card that is made for it or with one's own pictures."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ghostroll.cli.ingest import finish_ingest
+from ghostroll.cli.opening import open_station
+from ghostroll.cli.options import JsonOption
+from ghostroll.cli.progress import choose_watcher
+from ghostroll.cli.stopping import catch_stops
+from ghostroll.config import Library, Settings
+from ghostroll.demo.card import make_demo_card
+from ghostroll.errors import UsageError
+from ghostroll.station.run import run_ingest
+from ghostroll.station.witness import Witness
+
+_MARK = ".ghostroll-demo"  # what stands in a folder that the demo may clear
+
+
+def demo(
+    card: Annotated[
+        Path | None, typer.Option(help="A folder with your own pictures; it is only read.")
+    ] = None,
+    into: Annotated[Path, typer.Option(help="The folder for the demo's card and library; made anew.")] = Path(
+        "demo"
+    ),
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a small camera card, ingest it, and show what came of it.
+
+    Your own library is not touched. Exit code 3 is right here: one file of the made card is broken.
+
+    Example: ghostroll demo --card ~/Pictures/wedding
+    """
+    console = Console(highlight=False)
+    into = into.absolute()
+    _make_room(into)
+    if card is None:
+        made = make_demo_card(into / "EOS_DIGITAL")
+        card = made.root
+        if not as_json:
+            console.print(Text(f"made a card with {len(made.files)} files: {made.root}"), soft_wrap=True)
+    library = Library(path=into / "library", allow_weak_filesystem=True, keep_free_mib=16)
+    with (
+        open_station(
+            Settings(library=library), "demo", quiet=as_json, bars=console.is_terminal, witness=Witness(None)
+        ) as station,
+        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
+    ):
+        watcher = choose_watcher(station.wiring.meter, console, quiet=as_json)
+        summary = run_ingest(station, os.fsencode(card), session=None, watcher=watcher, stopped=stopped)
+    finish_ingest(console, summary, as_json=as_json, stopped=stopped.is_set())
+
+
+def _make_room(into: Path) -> None:
+    """An empty folder of the demo's own; an earlier demo in it goes, anything else is left alone."""
+    try:
+        if into.exists() and any(into.iterdir()):
+            if not (into / _MARK).is_file():
+                raise UsageError(f"{into} is not a demo's folder: choose another one with --into")
+            shutil.rmtree(into)
+        into.mkdir(parents=True, exist_ok=True)
+        (into / _MARK).touch()
+    except OSError as error:
+        raise UsageError(
+            f"{into} can't be used ({error.strerror}): choose another folder with --into"
+        ) from error

@@ -1,0 +1,181 @@
+"""`retry`, `close`, `verify` and `adopt`: what a person does afterwards."""
+
+import json
+import os
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from ghostroll.cli.ingest import finish_ingest
+from ghostroll.cli.opening import open_station
+from ghostroll.cli.options import ConfigOption, JobArgument, JsonOption, load
+from ghostroll.cli.progress import choose_watcher
+from ghostroll.cli.stopping import catch_stops
+from ghostroll.cli.wording import say_bytes, say_count, say_name
+from ghostroll.errors import Stopped, UsageError
+from ghostroll.library.layout import show_path
+from ghostroll.library.manifest import describe_path
+from ghostroll.model import JobId
+from ghostroll.station.adopt import adopt_sessions
+from ghostroll.station.run import INTERRUPTED, run_ingest, run_leftovers
+from ghostroll.station.summary import Moments, summarize
+from ghostroll.station.upkeep import close_job, require_job, revive_job, verify_library
+
+_SOME_FAILED = 3
+
+
+def retry(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+    """Try again what a job could not read or render. Put its card in first, if files are missing.
+
+    Example: ghostroll retry 42
+    """
+    console = Console(highlight=False)
+    with (
+        open_station(load(config), f"retry {job}", quiet=as_json, bars=console.is_terminal) as station,
+        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
+    ):
+        revived = revive_job(station.wiring, JobId(job))
+        if revived.secured_at is None and not os.path.isdir(revived.root):
+            raise UsageError(
+                f"the card of job {job} is not at {show_path(revived.root)}: put it in, or run 'ghostroll ingest PATH'"
+                " with the folder where it is"
+            )
+        if revived.secured_at is None:
+            watcher = choose_watcher(station.wiring.meter, console, quiet=as_json)
+            summary = run_ingest(
+                station, revived.root, session=None, watcher=watcher, stopped=stopped, resume=JobId(job)
+            )
+        else:
+            run_leftovers(station, stopped=stopped)
+            summary = summarize(station.wiring, JobId(job), Moments(None, None, None))
+    finish_ingest(console, summary, as_json=as_json, stopped=stopped.is_set())
+
+
+def close(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+    """Give up what is missing of a job. It is named in the manifest; the job is never called secured.
+
+    Example: ghostroll close 42
+    """
+    with (
+        open_station(load(config), f"close {job}", quiet=True) as station,
+        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
+    ):
+        missing = close_job(station.wiring, JobId(job))
+        run_leftovers(station, stopped=stopped)
+    if as_json:
+        typer.echo(json.dumps({"job": job, "state": "closed", "missing": missing}))
+    else:
+        typer.echo(f"job {job} is closed; {say_count(missing, 'file')} of the card are not in the library")
+
+
+def verify(
+    job: Annotated[
+        int | None, typer.Argument(help="Only what this job needs; everything without it.", min=1)
+    ] = None,
+    config: ConfigOption = None,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The whole library; so without a job, too.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the library again and compare every byte with its checksum.
+
+    Finds damaged, missing, unreadable and foreign files, and ends with exit code 3 if there are any.
+
+    Example: ghostroll verify --all
+    """
+    console = Console(highlight=False)
+    found: list[dict[str, Any]] = []
+    files = size = 0
+    with (
+        open_station(load(config), "verify", quiet=True) as station,
+        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
+        _bar(console, quiet=as_json) as bar,
+    ):
+        if job is not None:
+            require_job(station.wiring, JobId(job))
+        row = bar.add_task("verify", total=None)
+
+        def check(_size: int) -> None:
+            if stopped.is_set():
+                raise Stopped("stopped before everything was read")
+
+        try:
+            for checked in verify_library(
+                station.wiring,
+                JobId(job) if job is not None and not everything else None,
+                progress=lambda done, total: bar.update(row, completed=done, total=total),
+                check=check,
+            ):
+                files += 1
+                size += checked.size
+                if checked.finding is not None:
+                    found.append({**describe_path("path", checked.path), "finding": checked.finding})
+        except Stopped:
+            pass
+    _print_findings(console, found, files, size, as_json=as_json, stopped=stopped.is_set())
+    raise typer.Exit(INTERRUPTED if stopped.is_set() else _SOME_FAILED if found else 0)
+
+
+def adopt(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+    """Take sessions in that no record knows, from their manifests: after the state was lost, or a library moved.
+
+    Example: ghostroll adopt
+    """
+    console = Console(highlight=False)
+    with (
+        open_station(load(config), "adopt", quiet=as_json) as station,
+        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
+    ):
+        adopted = adopt_sessions(station.wiring)
+        run_leftovers(station, stopped=stopped)
+    if as_json:
+        typer.echo(json.dumps(adopted.document, indent=1))
+    else:
+        for line in adopted.lines:
+            console.print(Text(line), soft_wrap=True)
+    raise typer.Exit(_SOME_FAILED if adopted.troubles else 0)
+
+
+def _bar(console: Console, *, quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )
+
+
+def _print_findings(
+    console: Console, found: list[dict[str, Any]], files: int, size: int, *, as_json: bool, stopped: bool
+) -> None:
+    if as_json:
+        typer.echo(
+            json.dumps({"files": files, "bytes": size, "findings": found, "complete": not stopped}, indent=1)
+        )
+        return
+    for finding in found:
+        console.print(
+            Text(f"{finding['finding']:<10} {say_name(finding['path'])}", style="bold red"), soft_wrap=True
+        )
+    verdict = f"{say_count(len(found), 'finding')}" if found else "every one as it was secured"
+    if any(finding["finding"] in ("damaged", "missing") for finding in found):
+        verdict += ": put the card in again, and what is damaged or missing is copied anew"
+    if stopped:
+        verdict += "; stopped before the end"
+    console.print(Text(f"{say_count(files, 'file')}, {say_bytes(size)} looked at: {verdict}"), soft_wrap=True)

@@ -1,0 +1,81 @@
+"""What is known of jobs, as plain documents: for `status`, `jobs` and `show`, with or without an owner at work."""
+
+import sqlite3
+from typing import Any
+
+from ghostroll.library.manifest import describe_path
+from ghostroll.model import Job, JobId, Source, SourceState
+from ghostroll.state import assets, tasks
+from ghostroll.state import jobs as job_rows
+
+
+def describe_job(db: sqlite3.Connection, job: Job) -> dict[str, Any]:
+    """A job with its counts."""
+    tally = assets.tally(db, job.id)
+    pictures = assets.tally_pictures(db, job.id)
+    session = None if job.session_id is None else job_rows.get_session(db, job.session_id).name
+    return {
+        "job": job.id,
+        "card": job.volume.label,
+        "session": session,
+        "state": job.safety,
+        "publication": job.publication,
+        "created": job.created_at,
+        "secured_at": job.secured_at,
+        "files": tally.files,
+        "bytes": tally.bytes,
+        "bytes_done": tally.bytes_done,
+        **{str(state): tally.states.get(state, 0) for state in SourceState},
+        "pictures": {"wanted": pictures.wanted, "shown": pictures.shown, "failed": pictures.failed},
+        "waiting": tasks.list_parked_stages(db, job.id),
+    }
+
+
+def list_jobs(db: sqlite3.Connection, *, limit: int) -> list[dict[str, Any]]:
+    """The newest jobs, newest first."""
+    return [describe_job(db, job) for job in job_rows.list_jobs(db, limit=limit)]
+
+
+def show_job(db: sqlite3.Connection, job_id: JobId, *, files: bool) -> dict[str, Any] | None:
+    """One job with its failures (and all its files), or None."""
+    job = job_rows.get_job(db, job_id)
+    if job is None:
+        return None
+    document = describe_job(db, job)
+    document["volume"] = {
+        "uuid": job.volume.uuid,
+        "size": job.volume.size,
+        "filesystem": job.volume.filesystem,
+    }
+    failed = assets.list_sources(db, job_id, (SourceState.FAILED,))
+    document["failed"] = [_describe_source(source) for source in failed] + [
+        {**describe_path("path", picture.path), "state": "no picture", "error": picture.error}
+        for picture in assets.list_pictures_of_job(db, job_id)
+        if picture.error is not None
+    ]
+    if files:
+        stored = {asset.id: asset.path for asset in assets.list_assets_of_job(db, job_id)}
+        document["sources"] = [
+            _describe_source(source)
+            | ({} if source.asset_id is None else describe_path("stored", stored[source.asset_id]))
+            for source in assets.list_sources(db, job_id)
+        ]
+    return document
+
+
+def take_status(db: sqlite3.Connection) -> dict[str, Any]:
+    """Everything that is not done, and the sums over the library."""
+    number, size = assets.sum_assets(db)
+    newest = job_rows.list_jobs(db, limit=1)
+    unfinished = job_rows.list_needing_attention(db)
+    return {
+        "assets": number,
+        "bytes": size,
+        "last": describe_job(db, newest[0]) if newest else None,
+        "unfinished": [describe_job(db, job) for job in unfinished],
+    }
+
+
+def _describe_source(source: Source) -> dict[str, Any]:
+    document = {**describe_path("path", source.path), "state": source.state, "size": source.size}
+    return document if source.error is None else document | {"error": source.error}
