@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,34 @@ def run_command(env: Mapping[str, str], *arguments: str | bytes | Path, timeout:
     return Run(
         done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
     )
+
+
+def start_command(env: Mapping[str, str], *arguments: str | bytes | Path) -> subprocess.Popen[bytes]:
+    """Start a command and go on; `finish_command` tells how it ended."""
+    return subprocess.Popen(command(*arguments), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finish_command(process: subprocess.Popen[bytes], timeout: float = 60) -> Run:
+    """Wait for a started command; one that doesn't end is killed and fails the test."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    return Run(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+def wait_until(is_so: Callable[[], bool], timeout: float = 30) -> None:
+    """Look again and again until something is so; AssertionError after `timeout` seconds."""
+    until = time.monotonic() + timeout
+    while not is_so():
+        assert time.monotonic() < until, "it never came to be"
+        os.sched_yield()
+
+
+def check_sentence(run: Run) -> None:
+    """What a person is told is a sentence, whatever happened: no traceback, no bug."""
+    assert "Traceback" not in run.err + run.out, run.err
+    assert "unexpected" not in run.err, run.err
+    assert run.code != 1, run.err

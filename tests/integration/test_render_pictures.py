@@ -148,13 +148,19 @@ def test_a_clip_that_fades_in_from_black_shows_what_comes_later(lane: Lane, tmp_
 
 
 def test_a_playlist_called_mp4_opens_nothing_else(lane: Lane, tmp_path: Path) -> None:
-    """A hostile clip can't make the decoder read another file."""
+    """A hostile clip can't make the decoder read another file: only real containers are let in."""
     made = tmp_path / "made.mts"
     write_clip(made, [quadrants((320, 240))] * 10, 0)
     real = made.rename(tmp_path / "real.ts")
-    for text in (f"ffconcat version 1.0\nfile '{real}'\n", f"#EXTM3U\n#EXTINF:1,\n{real}\n#EXT-X-ENDLIST\n"):
+    drawn = io.BytesIO()
+    quadrants((320, 240)).save(drawn, "PNG")
+    for content in (
+        f"ffconcat version 1.0\nfile '{real}'\n".encode(),
+        f"#EXTM3U\n#EXTINF:1,\n{real}\n#EXT-X-ENDLIST\n".encode(),
+        drawn.getvalue(),
+    ):
         path = tmp_path / "a.mp4"
-        path.write_text(text)
+        path.write_bytes(content)
         with pytest.raises(PermanentError, match="clip is damaged"):
             lane.render(bytes(path), Kind.VIDEO)
 

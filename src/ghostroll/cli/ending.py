@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from ghostroll.cli.wording import say_bytes, say_count, say_name, say_seconds
 from ghostroll.model import Safety, Stage
+from ghostroll.observe.wording import say_bytes, say_count, say_name, say_seconds
 
 _MOST_FAILURES = 20  # named on the terminal; all of them stand in the manifest
 

@@ -43,7 +43,7 @@ def open_station(
         real_clock(),
         command=command,
         witness=find_witness(os.environ) if witness is None else witness,
-        log=open_log(settings.log, quiet=quiet or bars),
+        log=open_log(settings.log, quiet=quiet, bars=bars),
     )
     try:
         yield station

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ghostroll.cli.wording import say_bytes
 from ghostroll.model import SourceState, Stage
 from ghostroll.observe.meter import Meter
+from ghostroll.observe.wording import say_bytes
 from ghostroll.state.assets import PictureTally, Tally
 from ghostroll.station.run import Watcher
 

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ghostroll.cli.options import ConfigOption, JobArgument, JsonOption, load
-from ghostroll.cli.wording import say_bytes, say_count, say_name
 from ghostroll.config import Settings
 from ghostroll.errors import UsageError
 from ghostroll.model import JobId, Safety
+from ghostroll.observe.wording import say_bytes, say_count, say_name
 from ghostroll.state.database import open_reader
 from ghostroll.station import snapshot
 

@@ -21,11 +21,11 @@ from ghostroll.cli.opening import open_station
 from ghostroll.cli.options import ConfigOption, JobArgument, JsonOption, load
 from ghostroll.cli.progress import choose_watcher
 from ghostroll.cli.stopping import catch_stops
-from ghostroll.cli.wording import say_bytes, say_count, say_name
 from ghostroll.errors import Stopped, UsageError
 from ghostroll.library.layout import show_path
 from ghostroll.library.manifest import describe_path
 from ghostroll.model import JobId
+from ghostroll.observe.wording import say_bytes, say_count, say_name
 from ghostroll.station.adopt import adopt_sessions
 from ghostroll.station.run import INTERRUPTED, run_ingest, run_leftovers
 from ghostroll.station.summary import Moments, summarize

@@ -8,9 +8,20 @@ import structlog
 from ghostroll.config import Log, LogFormat
 
 
-def open_log(settings: Log, *, quiet: bool) -> structlog.stdlib.BoundLogger:
-    """The program's log. `quiet` leaves only errors, for a caller whose stdout and stderr are read by a machine."""
-    level = logging.ERROR if quiet else getattr(logging, settings.level.upper())
+class _CurrentStderr(logging.Handler):
+    """Writes to whatever stderr is at that moment: progress bars replace it while they are drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        sys.stderr.write(self.format(record) + "\n")
+
+
+def open_log(settings: Log, *, quiet: bool, bars: bool = False) -> structlog.stdlib.BoundLogger:
+    """The program's log. `quiet` leaves only errors: a machine reads; `bars` only warnings: the bars say the rest."""
+    level = max(
+        getattr(logging, settings.level.upper()),
+        logging.ERROR if quiet else logging.WARNING if bars else logging.DEBUG,
+    )
     renderer: structlog.typing.Processor
     if settings.format is LogFormat.JSON:
         renderer = structlog.processors.JSONRenderer()
@@ -26,7 +37,7 @@ def open_log(settings: Log, *, quiet: bool) -> structlog.stdlib.BoundLogger:
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    handler = logging.StreamHandler()
+    handler = _CurrentStderr()
     handler.setFormatter(formatter)
     root = logging.getLogger("ghostroll")
     root.handlers = [handler]

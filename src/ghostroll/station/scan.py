@@ -1,9 +1,10 @@
 """Scan: the whole inventory of a card, in one commit, and what of it is known already."""
 
 import hashlib
+import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ghostroll import jobs
@@ -24,6 +25,7 @@ from ghostroll.model import (
     Stage,
     Task,
 )
+from ghostroll.observe.wording import say_bytes
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.station.wiring import Slot, Wiring
@@ -57,6 +59,7 @@ class ScanWork:
         slot.medium.check_present()
         crash_point("scan.done")
         meter.count(Stage.SCAN, items=len(found))
+        self._tell_shortage(slot, found, known, job)
         inventory = _Inventory(job or task.job_id, found, known)
         return [Outcome(task, facts=lambda db: self._record(db, task, slot, inventory))]
 
@@ -120,6 +123,31 @@ class ScanWork:
                     return {}  # one lie, and nothing on this card is taken from memory
                 known[item.path] = asset
         return known
+
+    def _tell_shortage(
+        self, slot: Slot, found: Sequence[Found], known: Mapping[bytes, Asset], job: JobId | None
+    ) -> None:
+        """What does not fit is known now, and said now; what fits is copied all the same."""
+        settled: set[bytes] = set()
+        if job is not None:
+            with self._wiring.database.read() as db:
+                settled = {source.path for source in assets.list_sources(db, job) if source.asset_id}
+        needed = sum(
+            item.size
+            for item in found
+            if item.state is SourceState.PENDING and item.path not in known and item.path not in settled
+        )
+        with self._wiring.library.enter() as root:
+            space = os.fstatvfs(root)
+        keep_free = self._wiring.settings.library.keep_free_mib << 20
+        short = jobs.tell_shortage(needed, space.f_bavail * space.f_frsize, keep_free)
+        if short:
+            self._wiring.log.warning(
+                f"{slot.volume.label}: the library's disk is {say_bytes(short)} short: make room;"
+                " what fits is copied now, the rest when there is room",
+                job=job or slot.job,
+                bytes=short,
+            )
 
     def _has_head(self, slot: Slot, item: Found, asset: Asset) -> bool:
         try:
