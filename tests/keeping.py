@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ghostroll.cards.reading import open_source
 from ghostroll.cards.volume import Medium, identify_volume
-from ghostroll.library.copying import Copied, Copier, CopyRules, Duplicate, Stored
 from ghostroll.library.copying import ContentClaims as Claims
+from ghostroll.library.copying import Copied, Copier, CopyRules, Duplicate, Stored
 from ghostroll.library.durable import Folders
 from ghostroll.library.identity import Library, open_library
 from ghostroll.model import Asset, AssetId, JobId, Kind, SessionId, Sha256, Source, SourceId, SourceState

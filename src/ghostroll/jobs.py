@@ -1,6 +1,5 @@
 """What becomes of a job: pure decisions over facts."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,15 +140,24 @@ def choose_renders(group: Sequence[Source], is_broken: Callable[[SourceId], bool
 
 def count_pictures(sources: Iterable[Source], *, waiting: bool) -> int:
     """How many items a gallery of these sources will have. `waiting`: whether pending ones still come."""
-    wanted = {SourceState.STORED, SourceState.PENDING} if waiting else {SourceState.STORED}
-    there = [source for source in sources if source.state in wanted and source.kind in PICTURE_KINDS]
+    counted = {SourceState.STORED, SourceState.PENDING} if waiting else {SourceState.STORED}
+    there = [
+        source
+        for source in sources
+        if source.state in (SourceState.STORED, SourceState.PENDING) and source.kind in PICTURE_KINDS
+    ]
     named = {group_key(source.path) for source in there if source.kind in _STANDS_FOR_RAW}
-    return sum(source.kind is not Kind.RAW or group_key(source.path) not in named for source in there)
+    return sum(
+        source.state in counted and (source.kind is not Kind.RAW or group_key(source.path) not in named)
+        for source in there
+    )
 
 
 def group_key(path: bytes) -> bytes:
-    """What files of one number in one folder have in common."""
-    return os.path.splitext(path)[0]
+    """What files of one number in one folder have in common: all before the last dot of the name."""
+    folder, slash, name = path.rpartition(b"/")
+    stem, dot, _ = name.rpartition(b".")
+    return folder + slash + (stem if dot else name)
 
 
 def order_copies(found: Kind) -> int:

@@ -2,15 +2,12 @@
 
 import ast
 import json
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from crash_card import make_crash_card
 from promises import check_always, check_finished, hash_tree
 from running import KILLED, environment, run_command
-
-from ghostroll.demo.photos import make_photo
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "ghostroll"
 
@@ -39,19 +36,8 @@ POINTS = find_points()
 
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small card: four photos, one of them twice, a sidecar, and a file without a picture."""
-    root = tmp_path_factory.mktemp("card") / "EOS_DIGITAL"
-    folder = root / "DCIM" / "100CANON"
-    folder.mkdir(parents=True)
-    for number in range(1, 5):
-        photo = make_photo(seed=number, size=(320, 240), taken=datetime(2026, 11, 22, 10, number, tzinfo=UTC))
-        (folder / f"IMG_{number:04}.JPG").write_bytes(photo)
-    second = root / "DCIM" / "101CANON"
-    second.mkdir()
-    (second / "IMG_0001.JPG").write_bytes((folder / "IMG_0001.JPG").read_bytes())
-    (folder / "IMG_0002.XMP").write_text("<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
-    (root / "notes.bin").write_bytes(os.urandom(3_000_000))
-    return root
+    """One card for all kills."""
+    return make_crash_card(tmp_path_factory.mktemp("card"))
 
 
 @pytest.fixture(scope="module")

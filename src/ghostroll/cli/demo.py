@@ -15,7 +15,6 @@ from ghostroll.cli.options import JsonOption
 from ghostroll.cli.progress import choose_watcher
 from ghostroll.cli.stopping import catch_stops
 from ghostroll.config import Library, Settings
-from ghostroll.demo.card import make_demo_card
 from ghostroll.errors import UsageError
 from ghostroll.station.run import run_ingest
 from ghostroll.station.witness import Witness
@@ -43,6 +42,8 @@ def demo(
     into = into.absolute()
     _make_room(into)
     if card is None:
+        from ghostroll.demo.card import make_demo_card  # noqa: PLC0415  # numpy and all codecs, for this command alone
+
         made = make_demo_card(into / "EOS_DIGITAL")
         card = made.root
         if not as_json:

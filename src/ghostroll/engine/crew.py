@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ghostroll.engine.settle import Outcome, Policy, Settlement, settle_outcome
-from ghostroll.errors import GhostrollError, TransientError
+from ghostroll.errors import GhostrollError, Stopped, TransientError
 from ghostroll.faults import crash_point
 from ghostroll.model import JobId, Stage, Task
 
@@ -201,11 +201,20 @@ class CrewThread(threading.Thread):
 
     def _attempt(self, work: Work, tasks: Sequence[Task]) -> Sequence[Outcome]:
         """The one place that catches everything."""
+        if self._stopping.is_set():
+            return [Outcome(task, error=Stopped("stopped before it began")) for task in tasks]
         try:
-            return work.run(tasks)
+            return _check_complete(tasks, work.run(tasks))
         except GhostrollError as error:
             return [Outcome(task, error=error) for task in tasks]
         except Exception as bug:
             log.exception("a bug in stage %s", self._crew.stage)
             unexpected = TransientError(f"unexpected {type(bug).__name__}: {bug}")
             return [Outcome(task, error=unexpected) for task in tasks]
+
+
+def _check_complete(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """A task without an outcome would run for ever, and nothing would be over."""
+    if sorted(task.id for task in tasks) != sorted(outcome.task.id for outcome in outcomes):
+        raise AssertionError("a run must end with one outcome for each of its tasks")
+    return outcomes

@@ -44,9 +44,10 @@ class Engine:
                 )
                 for _ in range(crew.threads)
             ]
-            self._threads += threads
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
             for thread in threads:
                 thread.start()
+                self._threads.append(thread)
             return threads
 
     def stop(self) -> None:

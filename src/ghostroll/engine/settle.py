@@ -53,7 +53,7 @@ def settle_outcome(outcome: Outcome, policy: Policy, *, now: float, jitter: floa
     task, error = outcome.task, outcome.error
     if error is None:
         return Settlement(task, TaskState.DONE, facts=outcome.facts)
-    text = str(error)
+    text = str(error).encode("utf-8", "replace").decode()  # a card's name in it need not be UTF-8
     match error.verdict:
         case Verdict.AGAIN:
             return Settlement(task, TaskState.READY, due=now + _SOON, error=text)

@@ -168,7 +168,9 @@ class Folders:
     the library is synced once by each process, and again whenever something new stands in it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, group: int | None = None) -> None:
+        """`group` (an id) owns the folders made from now on; None leaves them the group they get."""
+        self._group = group
         self._lock = threading.Lock()
         self._changes: dict[bytes, int] = {}  # folder -> how often its entries changed, as far as we know
         self._durable: dict[bytes, int] = {}  # folder -> the change count that its last sync covered
@@ -184,8 +186,15 @@ class Folders:
             with self._lock, contextlib.suppress(FileExistsError):
                 crash_point("library.folder_making")
                 os.mkdir(path, 0o775, dir_fd=root)
+                self.share(root, path)
                 self._touch(os.path.dirname(path))
                 crash_point("library.folder_made")
+
+    def share(self, root: int, folder: bytes) -> None:
+        """Let the group write in a folder, and own what is made in it."""
+        if self._group is not None:
+            os.chown(folder, -1, self._group, dir_fd=root, follow_symlinks=False)
+            os.chmod(folder, 0o2775, dir_fd=root)  # noqa: S103  # the group that owns the library may write in it
 
     def sync(self, root: int, changed: Iterable[bytes]) -> None:
         """On return the entries of these folders, and of all above them, are on the medium."""

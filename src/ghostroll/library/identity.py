@@ -9,13 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ghostroll.errors import LibraryNotThere, UsageError
-from ghostroll.library.durable import Folders, sync_folder, write_whole
+from ghostroll.library.durable import (
+    Folders,
+    library_errors,
+    remove_quietly,
+    rename_into_place,
+    sync_folder,
+    write_whole,
+)
 
 HOME = b".ghostroll"
 INCOMING = HOME + b"/incoming"
 ASIDE = HOME + b"/aside"
 _MARKER = HOME + b"/library.json"
-_STRONG = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
+_STRONG = frozenset({"ext4", "xfs", "btrfs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +79,19 @@ def open_library(
 ) -> Library:
     """Open the library at `path`, or found it there if the folder is empty and none was `expected`.
 
-    On return the marker is durable. Raises LibraryNotThere where `expected` (the id remembered from
-    before) is not what is found, UsageError where the folder can't become a library.
+    On return the marker is durable, and the folder can be written. Raises LibraryNotThere where
+    `expected` (the id remembered from before) is not what is found or its disk doesn't take anything,
+    UsageError where the folder can't become a library; a folder that is refused is left as it was.
     """
     shown = os.fsdecode(path)
+    weak = filesystem not in _STRONG and not allow_weak
     try:
-        if expected is None:
+        if expected is None and not weak:
             os.makedirs(path, 0o775, exist_ok=True)
         root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError as error:
+        if expected is None:
+            raise _refuse_weak(shown, filesystem) from error
         raise LibraryNotThere(
             f"the library {shown} is not there: mount its disk, or change library.path"
         ) from error
@@ -90,42 +101,70 @@ def open_library(
         ) from error
     try:
         found = read_marker(root)
-        if found is None and expected is not None:
-            raise LibraryNotThere(f"there was a library at {shown} and now there is none: mount its disk")
-        if found is not None and expected is not None and found != expected:
-            raise LibraryNotThere(
-                f"the library at {shown} is another one than before (its .ghostroll/library.json says so):"
-                " mount the right disk, or change library.path"
-            )
-        if filesystem not in _STRONG and not allow_weak:
-            raise UsageError(
-                f"library.path {shown} is on {filesystem or 'an unknown filesystem'}, which does not promise to keep"
-                " what it was told to: use ext4, xfs or btrfs, or set library.allow_weak_filesystem = true"
-            )
-        if found is None:
-            _found_library(root, shown, new_id)
-            found = new_id
-        else:
-            _complete_home(root)
-        return Library(path, found)
-    except PermissionError as error:
-        raise UsageError(
-            f"library.path {shown} can't be written: choose a folder that you may write"
-        ) from error
+        _check_expected(shown, found, expected)
+        if weak:
+            raise _refuse_weak(shown, filesystem)
+        with library_errors("preparing the library"):
+            return Library(path, _prepare(root, shown, found or _found_library(root, shown, new_id)))
     finally:
         os.close(root)
 
 
-def _found_library(root: int, shown: str, new_id: str) -> None:
+def _check_expected(shown: str, found: str | None, expected: str | None) -> None:
+    if expected is None or found == expected:
+        return
+    if found is None:
+        raise LibraryNotThere(f"there was a library at {shown} and now there is none: mount its disk")
+    raise LibraryNotThere(
+        f"the library at {shown} is another one than before (its .ghostroll/library.json says so):"
+        " mount the right disk, or change library.path"
+    )
+
+
+def _refuse_weak(shown: str, filesystem: str) -> UsageError:
+    return UsageError(
+        f"library.path {shown} is on {filesystem or 'an unknown filesystem'}, which does not promise to keep"
+        " what it was told to: use ext4, xfs or btrfs, or set library.allow_weak_filesystem = true"
+    )
+
+
+def _prepare(root: int, shown: str, library_id: str) -> str:
+    """See to it that a library has its folders and takes files; returns its id."""
+    try:
+        _complete_home(root)
+    except PermissionError as error:
+        raise _refuse_unwritable(shown) from error
+    if not os.access(INCOMING, os.W_OK, dir_fd=root, effective_ids=True):
+        raise _refuse_unwritable(shown)
+    return library_id
+
+
+def _refuse_unwritable(shown: str) -> UsageError:
+    return UsageError(
+        f"library.path {shown} can't be written: mount its disk writable, or choose a folder that you may write"
+    )
+
+
+def _found_library(root: int, shown: str, new_id: str) -> str:
+    """Make the marker, unless another process was faster; returns the id that stands in it."""
     strangers = [name for name in os.listdir(root) if name not in ("lost+found", ".ghostroll")]
     if strangers:
         raise UsageError(
             f"library.path {shown} is not empty and not a library of ghostroll: choose an empty folder"
         )
-    _complete_home(root)
-    write_whole(root, _MARKER, json.dumps({"id": new_id}).encode() + b"\n", _MARKER + b".new")
+    mine = _MARKER + b"." + new_id.encode()
+    try:
+        _complete_home(root)
+        write_whole(root, mine, json.dumps({"id": new_id}).encode() + b"\n", mine + b".new")
+    except PermissionError as error:
+        raise _refuse_unwritable(shown) from error
+    try:
+        rename_into_place(root, mine, _MARKER)
+    except FileExistsError:
+        remove_quietly(root, mine)
     sync_folder(root, HOME)
     sync_folder(root, b"")
+    return read_marker(root) or new_id
 
 
 def _complete_home(root: int) -> None:
@@ -137,10 +176,11 @@ def _complete_home(root: int) -> None:
 
 def clear_incoming(root: int) -> int:
     """Remove what unfinished copies left; returns how many files. Only the owner of the state may."""
-    names = os.listdir(os.path.join(os.fsencode(f"/proc/self/fd/{root}"), INCOMING))
-    for name in names:
-        os.unlink(INCOMING + b"/" + name, dir_fd=root)
-    return len(names)
+    with library_errors("clearing .ghostroll/incoming"):
+        names = os.listdir(os.path.join(os.fsencode(f"/proc/self/fd/{root}"), INCOMING))
+        for name in names:
+            os.unlink(INCOMING + b"/" + name, dir_fd=root)
+        return len(names)
 
 
 _SESSION_NAME = re.compile(rb"\d{4}-\d\d-\d\d_\d{6}-[A-Za-z0-9._-]{1,32}-[a-z0-9]{4}")

@@ -18,6 +18,10 @@ from ghostroll.model import (
     SourceState,
 )
 
+_FIRST_TIME, _LAST_TIME = -(2**63), 2**63 - 1  # ns from 1970: what an INTEGER holds, the years 1677 to 2262
+# The second condition is that of the index task_once, which SQLite then uses.
+_ITS_COPY = "SELECT 1 FROM task WHERE stage = 'copy' AND stage <> 'publish' AND subject = source.id"
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -58,7 +62,8 @@ def add_sources(db: sqlite3.Connection, job: JobId, found: Iterable[Found]) -> N
     """Put an inventory down.
 
     A path that the job has already keeps its row, unless size or time changed or it had failed: then
-    it is as found now.
+    it is as found now. Times that 64 bits can't hold (a hostile card has them) count as the farthest
+    that they can.
     """
     db.executemany(
         "INSERT INTO source (job_id, path, size, mtime_ns, kind, state, error) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -66,15 +71,28 @@ def add_sources(db: sqlite3.Connection, job: JobId, found: Iterable[Found]) -> N
         " kind = excluded.kind, state = excluded.state, error = excluded.error, asset_id = NULL"
         " WHERE source.state IN ('failed', 'skipped')"
         " OR source.size <> excluded.size OR source.mtime_ns <> excluded.mtime_ns",
-        ((job, item.path, item.size, item.mtime_ns, item.kind, item.state, item.error) for item in found),
+        (
+            (
+                job,
+                item.path,
+                item.size,
+                max(_FIRST_TIME, min(item.mtime_ns, _LAST_TIME)),
+                item.kind,
+                item.state,
+                item.error,
+            )
+            for item in found
+        ),
     )
 
 
 def drop_listing_failures(db: sqlite3.Connection, job: JobId) -> None:
-    """Forget failed sources before a new inventory, which finds them again where they still fail."""
+    """Forget what couldn't be listed before a new inventory, which finds it again where that still fails.
+
+    A failed file that a copy was wanted for stays.
+    """
     db.execute(
-        "DELETE FROM source WHERE job_id = ? AND state = 'failed' AND id NOT IN (SELECT subject FROM task)",
-        (job,),
+        f"DELETE FROM source WHERE job_id = ? AND state = 'failed' AND NOT EXISTS ({_ITS_COPY})", (job,)
     )
 
 
@@ -177,8 +195,8 @@ def reopen_failed(db: sqlite3.Connection, job: JobId) -> int:
     """Failed files are pending again; returns how many."""
     return db.execute(
         "UPDATE source SET state = 'pending', error = NULL WHERE job_id = ? AND state = 'failed'"
-        " AND id IN (SELECT subject FROM task WHERE stage = 'copy' AND job_id = ?)",
-        (job, job),
+        f" AND EXISTS ({_ITS_COPY})",
+        (job,),
     ).rowcount
 
 
@@ -216,9 +234,8 @@ def find_asset_at(db: sqlite3.Connection, path: bytes) -> Asset | None:
 
 def list_assets(db: sqlite3.Connection, session: SessionId | None = None) -> Iterator[Asset]:
     """All assets (of a session), by path."""
-    rows = db.execute(
-        "SELECT * FROM asset WHERE (? IS NULL OR session_id = ?) ORDER BY path", (session, session)
-    )
+    of_session, arguments = ("", ()) if session is None else (" WHERE session_id = ?", (session,))
+    rows = db.execute(f"SELECT * FROM asset{of_session} ORDER BY path", arguments)
     return (_asset(row) for row in rows)
 
 

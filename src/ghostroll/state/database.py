@@ -10,9 +10,11 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from urllib.parse import quote
 
-from ghostroll.errors import StateUnusable
+from ghostroll.errors import NoSpace, StateUnusable
 from ghostroll.faults import crash_point
+from ghostroll.state.owner import make_state_folder
 
 _CHECKED_AT_EVERY_START = 32 * 2**20  # bytes; a larger file is checked after a crash only: it takes seconds
 _MIGRATIONS = importlib.resources.files("ghostroll.state") / "migrations"
@@ -35,8 +37,8 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         if os.path.exists(path):
-            _check_untouched(path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+            _check_untouched(path, thorough=True)
+        make_state_folder(path)
         self._connection = _connect(path)
         try:
             self._migrate()
@@ -61,16 +63,20 @@ class Database:
         """One transaction. On return it is committed and seen by every reader; an exception undoes it.
 
         Durable against a killed process at once, against a power cut only with the next `promise()`.
+        Raises NoSpace where the disk is full.
         """
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
+                crash_point("state.committing")
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                if self._connection.in_transaction:  # SQLite undoes some failures by itself
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error) and _tell_code(error) == sqlite3.SQLITE_FULL:
+                    raise NoSpace(f"no space for the state at {self.path}: make room on its disk") from error
                 raise
-            crash_point("state.committing")
-            self._connection.execute("COMMIT")
             crash_point("state.committed")
 
     @contextlib.contextmanager
@@ -105,16 +111,16 @@ class Database:
 def open_reader(path: str) -> sqlite3.Connection:
     """A connection that only reads, beside an owner or without one. The caller closes it.
 
-    Raises StateUnusable where there is nothing to read.
+    Raises StateUnusable where there is nothing to read. Only an owner looks for damage in every page.
     """
     if not os.path.exists(path):
         raise StateUnusable(f"there is no state at {path} yet: ingest a card first, or check state.path")
-    _check_untouched(path)
+    _check_untouched(path, thorough=False)
     return _connect(path, read_only=True)
 
 
 def _connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
-    uri = f"file:{_quote(path)}"
+    uri = f"file://{quote(os.fsencode(os.path.abspath(path)))}"
     if read_only:
         # Without -wal there is no owner: a clean file that a stranger may not make a -shm for.
         uri += "?mode=ro" if os.path.exists(path + "-wal") else "?mode=ro&immutable=1"
@@ -123,11 +129,11 @@ def _connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _quote(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+def _tell_code(error: sqlite3.Error) -> int | None:
+    return getattr(error, "sqlite_errorcode", None)  # absent where Python itself raised
 
 
-def _check_untouched(path: str) -> None:
+def _check_untouched(path: str, *, thorough: bool) -> None:
     """Raise StateUnusable unless the file is a sound database of ours; look without changing it."""
     newest = len(load_migrations())
     try:
@@ -139,13 +145,19 @@ def _check_untouched(path: str) -> None:
         raise StateUnusable(
             f"{path} is not a database of ghostroll; it was left untouched: move it away, then run 'ghostroll adopt'"
         )
-    thorough = os.path.exists(path + "-wal") or os.path.getsize(path) <= _CHECKED_AT_EVERY_START
+    thorough = thorough and (
+        os.path.exists(path + "-wal") or os.path.getsize(path) <= _CHECKED_AT_EVERY_START
+    )
     try:
         with contextlib.closing(_connect(path, read_only=True)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             check = "quick_check(1)" if thorough else "schema_version"
             (damage,) = connection.execute(f"PRAGMA {check}").fetchone()
             damage = damage if thorough else "ok"
+    except sqlite3.OperationalError as error:  # no permission, a locked file, a disk that fails: no damage
+        raise StateUnusable(
+            f"the state at {path} can't be read ({error}): check its permissions and its disk"
+        ) from error
     except sqlite3.DatabaseError as error:
         version, damage = 0, str(error)
     if damage != "ok":

@@ -74,7 +74,7 @@ def set_publication(db: sqlite3.Connection, job: JobId, publication: Publication
     """Put down what people can see; False where it was so already. `at` is kept from the first time."""
     return (
         db.execute(
-            "UPDATE job SET publication = ?, published_at = coalesce(?, published_at) WHERE id = ? AND publication <> ?",
+            "UPDATE job SET publication = ?, published_at = coalesce(published_at, ?) WHERE id = ? AND publication <> ?",
             (publication, at, job, publication),
         ).rowcount
         == 1

@@ -1,5 +1,6 @@
 """One owner: only one process at a time works on a state."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -7,7 +8,36 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from ghostroll.errors import StateHeld
+from ghostroll.errors import StateHeld, StateUnusable
+
+
+def make_state_folder(state_path: str) -> None:
+    """Make the folder of a state where there is none; its name survives a power cut on return.
+
+    Raises StateUnusable where it can't be made.
+    """
+    missing = []
+    folder = os.path.dirname(os.path.abspath(state_path))
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    try:
+        for path in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path)
+            _sync_folder(os.path.dirname(path))
+    except OSError as error:
+        raise StateUnusable(
+            f"the folder for the state at {state_path} can't be made ({error.strerror}): check state.path"
+        ) from error
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Ownership:
@@ -27,10 +57,16 @@ class Ownership:
     ) -> Self:
         """Become the owner of the state at `state_path`.
 
-        Waits a moment for an owner that is just leaving. Raises StateHeld, which names the holder.
+        Waits a moment for an owner that is just leaving. Raises StateHeld, which names the holder, and
+        StateUnusable where the state's place can't be written.
         """
-        os.makedirs(os.path.dirname(state_path), exist_ok=True)
-        descriptor = os.open(state_path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        make_state_folder(state_path)
+        try:
+            descriptor = os.open(state_path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        except OSError as error:
+            raise StateUnusable(
+                f"the state at {state_path} can't be owned ({error.strerror}): check state.path and its permissions"
+            ) from error
         for attempt in range(max(1, int(wait_seconds / 0.1))):
             if attempt:
                 pause(0.1)

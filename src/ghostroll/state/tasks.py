@@ -6,6 +6,12 @@ from collections.abc import Iterable, Sequence
 from ghostroll.errors import GhostrollError
 from ghostroll.model import Cause, JobId, Stage, Task, TaskId, TaskState
 
+# Of two wishes for one gallery the second waits until the first is settled.
+_FREE = (
+    "(stage <> 'publish' OR NOT EXISTS (SELECT 1 FROM task AS other WHERE other.state = 'running'"
+    " AND other.stage = task.stage AND other.subject = task.subject))"
+)
+
 
 class LostClaim(GhostrollError):
     """A worker settled a task that was not its own any more: a bug, and the transaction is undone."""
@@ -32,18 +38,19 @@ def want_copies(db: sqlite3.Connection, job: JobId, sources: Iterable[tuple[int,
 
 
 def want_again(db: sqlite3.Connection, stage: Stage, subject: int) -> None:
-    """What a settled task made is not there any more: it is ready anew."""
+    """What a settled task made is not there any more: it is ready anew. A gallery is just wanted."""
     db.execute(
         "UPDATE task SET state = 'ready', attempts = 0, due = 0, error = NULL, cause = NULL"
-        " WHERE stage = ? AND subject = ? AND state IN ('done', 'dead')",
+        " WHERE stage = ? AND stage <> 'publish' AND subject = ? AND state IN ('done', 'dead')",  # as task_once
         (stage, subject),
     )
 
 
 def hurry(db: sqlite3.Connection, stage: Stage, subject: int) -> None:
-    """A task need not wait for its due time."""
+    """A task need not wait for its due time, unless it failed: then it waits its backoff out."""
     db.execute(
-        "UPDATE task SET due = 0 WHERE stage = ? AND subject = ? AND state = 'ready'", (stage, subject)
+        "UPDATE task SET due = 0 WHERE stage = ? AND subject = ? AND state = 'ready' AND error IS NULL",
+        (stage, subject),
     )
 
 
@@ -58,14 +65,14 @@ def claim(
 ) -> list[Task]:
     """Take due tasks of a stage (of one job), most urgent first, for the caller alone.
 
-    At most `limit`, and none that would bring their weight over `weight`, but always one. `now` is
-    boot-time seconds.
+    At most `limit`, and none that would bring their weight over `weight`, but always one. A gallery
+    that is being written is not taken. `now` is boot-time seconds.
     """
-    of_job = "" if job is None else " AND job_id = ?"
+    index, of_job = ("task_ready", "") if job is None else ("task_ready_of_job", " AND job_id = ?")
     arguments = (stage, now, limit) if job is None else (stage, job, now, limit)
     rows = db.execute(
-        f"SELECT id, stage, job_id, subject, attempts, claim, weight FROM task WHERE state = 'ready' AND stage = ?{of_job}"
-        " AND due <= ? ORDER BY priority DESC, id LIMIT ?",
+        f"SELECT id, stage, job_id, subject, attempts, claim, weight FROM task INDEXED BY {index}"
+        f" WHERE state = 'ready' AND stage = ?{of_job} AND due <= ? AND {_FREE} ORDER BY priority DESC, id LIMIT ?",
         arguments,
     ).fetchall()
     taken: list[Task] = []
@@ -100,7 +107,15 @@ def settle(
     cause: Cause | None = None,
     error: str | None = None,
 ) -> None:
-    """Put down what became of a claimed task, if and only if the claim still stands; else LostClaim."""
+    """Put down what became of a claimed task, if and only if the claim still stands; else LostClaim.
+
+    A gallery that goes back to the queue takes a wish that came meanwhile along: it is the same one.
+    """
+    if task.stage is Stage.PUBLISH and state in (TaskState.READY, TaskState.PARKED):
+        db.execute(
+            "DELETE FROM task WHERE stage = 'publish' AND subject = ? AND state IN ('ready', 'parked')",
+            (task.subject,),
+        )
     changed = db.execute(
         "UPDATE task SET state = ?, attempts = attempts + ?, due = ?, cause = ?, error = ?"
         " WHERE id = ? AND state = 'running' AND claim = ?",
@@ -112,12 +127,29 @@ def settle(
 
 def next_due(db: sqlite3.Connection, stage: Stage, job: JobId | None) -> float | None:
     """When the earliest ready task of a stage may be claimed; None where none is ready."""
-    of_job = "" if job is None else " AND job_id = ?"
+    index, of_job = ("task_due", "") if job is None else ("task_due_of_job", " AND job_id = ?")
     arguments = (stage,) if job is None else (stage, job)
     row = db.execute(
-        f"SELECT min(due) FROM task WHERE state = 'ready' AND stage = ?{of_job}", arguments
+        f"SELECT due FROM task INDEXED BY {index} WHERE state = 'ready' AND stage = ?{of_job} AND {_FREE}"
+        " ORDER BY due LIMIT 1",
+        arguments,
     ).fetchone()
-    return None if row[0] is None else float(row[0])
+    return None if row is None else float(row[0])
+
+
+def has_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage] = tuple(Stage)) -> bool:
+    """Whether any task of these stages is ready or running for a job. One look-up each, however many there are."""
+    marks = ", ".join("?" * len(stages))
+    row = db.execute(
+        f"SELECT 1 FROM task WHERE state IN ('ready', 'running') AND job_id = ? AND stage IN ({marks}) LIMIT 1",
+        (job, *stages),
+    ).fetchone()
+    return row is not None
+
+
+def has_any_open(db: sqlite3.Connection) -> bool:
+    """Whether any task of any job is ready or running. One look-up, however many there are."""
+    return db.execute("SELECT 1 FROM task WHERE state IN ('ready', 'running') LIMIT 1").fetchone() is not None
 
 
 def count_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage] = tuple(Stage)) -> int:
@@ -137,9 +169,9 @@ def count_all_open(db: sqlite3.Connection) -> int:
 
 def list_parked(db: sqlite3.Connection, job: JobId | None = None) -> dict[Cause, int]:
     """How many tasks (of a job) wait for each cause."""
+    of_job, arguments = ("", ()) if job is None else (" AND job_id = ?", (job,))
     rows = db.execute(
-        "SELECT cause, count(*) FROM task WHERE state = 'parked' AND (? IS NULL OR job_id = ?) GROUP BY cause",
-        (job, job),
+        f"SELECT cause, count(*) FROM task WHERE state = 'parked'{of_job} GROUP BY cause", arguments
     ).fetchall()
     return {Cause(row[0]): int(row[1]) for row in rows}
 

@@ -47,6 +47,7 @@ def make_session_folder(wiring: Wiring, job: Job, wanted: str | None) -> str:
             try:
                 crash_point("session.making")
                 os.mkdir(name, 0o775, dir_fd=root)
+                wiring.folders.share(root, name.encode())
             except FileExistsError:
                 if not wanted:
                     continue

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import grp
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from ghostroll.engine.crew import Clock, Crew
 from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Policy, Settlement
 from ghostroll.errors import LibraryNotThere, UsageError
+from ghostroll.library.durable import Folders
 from ghostroll.library.identity import open_library
 from ghostroll.model import Cause, Job, JobId, Safety, Stage, TaskState, Volume
 from ghostroll.observe.meter import Meter
@@ -81,7 +83,8 @@ class Station:
             try:
                 _tie(database, library.id)
                 witness.remember(library_path, library.id)
-                wiring = Wiring(settings, database, library, clock, Meter(clock.boot), log)
+                folders = Folders(_find_group(settings.library.group))
+                wiring = Wiring(settings, database, library, clock, Meter(clock.boot), log, folders)
                 recover(wiring)
                 return cls(wiring, ownership)
             except BaseException:
@@ -207,6 +210,23 @@ class Station:
             )
         )
         return slot.job
+
+
+def _find_group(name: str) -> int | None:
+    """The id of the group that owns new folders. Raises UsageError where this user can't give them to it."""
+    if not name:
+        return None
+    try:
+        group = grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise UsageError(
+            f"library.group {name!r} does not exist: create it, or change library.group"
+        ) from error
+    if os.geteuid() != 0 and group not in {os.getegid(), *os.getgroups()}:
+        raise UsageError(
+            f"this user is not in library.group {name!r}: add it with 'usermod -aG', or change library.group"
+        )
+    return group
 
 
 def _tie(database: Database, library_id: str) -> None:

@@ -85,7 +85,7 @@ CREATE TABLE picture (
 ) STRICT;
 
 CREATE TABLE task (
-  id        INTEGER PRIMARY KEY,
+  id        INTEGER PRIMARY KEY AUTOINCREMENT,          -- never used again: a late settle must not hit another task
   stage     TEXT NOT NULL CHECK (stage IN ('scan', 'copy', 'render', 'upload', 'publish')),
   job_id    INTEGER NOT NULL REFERENCES job,
   subject   INTEGER NOT NULL,                            -- scan: job; copy, render: source; publish: session
@@ -106,4 +106,7 @@ CREATE UNIQUE INDEX task_wanted ON task (stage, subject) WHERE stage = 'publish'
 CREATE UNIQUE INDEX task_running ON task (stage, subject) WHERE state = 'running';
 CREATE INDEX task_ready ON task (stage, priority DESC, id) WHERE state = 'ready';
 CREATE INDEX task_ready_of_job ON task (job_id, stage, priority DESC, id) WHERE state = 'ready';
-CREATE INDEX task_open ON task (job_id, stage) WHERE state IN ('ready', 'running', 'parked');
+-- When the next ready task is due: the first entry answers.
+CREATE INDEX task_due ON task (stage, due) WHERE state = 'ready';
+CREATE INDEX task_due_of_job ON task (job_id, stage, due) WHERE state = 'ready';
+CREATE INDEX task_state ON task (state, job_id, stage);

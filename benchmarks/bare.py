@@ -1,0 +1,104 @@
+"""The floors: each does one thing that ghostroll has to do, and nothing else, in a process of its own.
+
+    bare.py render INTO FILE...   draft, bicubic, optimised JPEG, thumb from it: Pillow alone
+    bare.py copy INTO FILE...     read, SHA-256, write, fdatasync, read back around the cache, SHA-256
+    bare.py heads LIST            stat and the first 64 KiB of each file that the file LIST names, line by line
+    bare.py nothing               what it costs to start Python with what the others import
+
+Prints the seconds of the loop alone.
+"""
+
+import hashlib
+import mmap
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from PIL import Image
+
+_SHARE, _THUMB = 2048, 512  # long edges in pixels
+_SHARE_QUALITY, _THUMB_QUALITY = 85, 80
+_HEAD = 64 * 1024  # bytes
+_CHUNK = 1 << 20  # bytes
+
+
+def render(into: str, files: Sequence[str]) -> None:
+    """Write a share picture and a thumb of each file."""
+    for number, path in enumerate(files):
+        with Image.open(path) as image:
+            size = _fit(image.size, _SHARE)
+            image.draft(None, size)
+            share = image.resize(size, Image.Resampling.BICUBIC)
+        share.save(f"{into}/{number}-share.jpg", quality=_SHARE_QUALITY, optimize=True)
+        thumb = share.resize(_fit(size, _THUMB), Image.Resampling.BICUBIC)
+        thumb.save(f"{into}/{number}-thumb.jpg", quality=_THUMB_QUALITY, optimize=True)
+
+
+def copy(into: str, files: Sequence[str]) -> None:
+    """Copy each file to the medium and compare what the medium gives back."""
+    buffer = mmap.mmap(-1, _CHUNK)
+    for number, path in enumerate(files):
+        place = f"{into}/{number}"
+        target = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        given = _hash(path, 0, buffer, target)
+        os.fdatasync(target)
+        os.close(target)
+        try:
+            stored = _hash(place, os.O_DIRECT, buffer)
+        except OSError:  # a filesystem without O_DIRECT
+            stored = _hash(place, 0, buffer)
+        assert stored == given
+
+
+def heads(names: str) -> None:
+    """Look at each file and read its head."""
+    with open(names) as file:
+        paths = file.read().splitlines()
+    started = time.perf_counter()
+    for path in paths:
+        os.stat(path)
+        descriptor = os.open(path, os.O_RDONLY)
+        os.read(descriptor, _HEAD)
+        os.close(descriptor)
+    print(time.perf_counter() - started)
+
+
+def _fit(size: tuple[int, int], edge: int) -> tuple[int, int]:
+    longest = max(edge, *size)
+    return round(size[0] * edge / longest), round(size[1] * edge / longest)
+
+
+def _hash(path: str, flags: int, buffer: mmap.mmap, target: int | None = None) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | flags)
+    whole, left = hashlib.sha256(), os.fstat(descriptor).st_size
+    with memoryview(buffer) as view:
+        while left > 0 and (count := os.readv(descriptor, [view])):
+            whole.update(view[:count])
+            if target is not None:
+                os.write(target, view[:count])
+            left -= count
+    os.close(descriptor)
+    return whole.digest()
+
+
+def main(what: str, arguments: Sequence[str]) -> None:
+    """Do one of the things."""
+    started = time.perf_counter()
+    match what:
+        case "render":
+            render(arguments[0], arguments[1:])
+        case "copy":
+            copy(arguments[0], arguments[1:])
+        case "heads":
+            heads(arguments[0])
+            return
+        case "nothing":
+            pass
+        case _:
+            sys.exit(__doc__)
+    print(time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
