@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import PIL
+from memory import MemoryWatch
 from PIL import features
 
-from memory import MemoryWatch
+from ghostroll.cards.volume import tell_filesystem
 
 _BLOCK = 512  # bytes; the unit of ru_inblock
 
@@ -64,9 +65,7 @@ class Figure:
         """The median of the ratios of each round, so that noise common to a round drops out."""
         if not self.floors or not all(self.floors):
             return None
-        return statistics.median(
-            value / floor for value, floor in zip(self.values, self.floors, strict=True)
-        )
+        return statistics.median(value / floor for value, floor in zip(self.values, self.floors, strict=True))
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str], *, watch_memory: bool = False) -> Cost:
@@ -92,9 +91,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str], *, watch_mem
 
 def option_parser(what: str) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
-    parser = argparse.ArgumentParser(
-        description=what, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file as well")
     cache = Path(tempfile.gettempdir()) / f"ghostroll-benchmarks-{os.getuid()}"
     parser.add_argument(
@@ -139,7 +136,7 @@ def describe_machine(folder: Path) -> dict[str, Any]:
         "cpu": _cpu_model(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "filesystem": _filesystem(folder),
+        "filesystem": tell_filesystem(os.fsencode(folder)),
         "python": platform.python_version(),
         "pillow": PIL.__version__,
         "libjpeg_turbo": features.version_feature("libjpeg_turbo"),
@@ -172,16 +169,8 @@ def _document(figure: Figure) -> dict[str, Any]:
 
 def _cpu_model() -> str:
     """The first name that /proc/cpuinfo has: x86 says `model name`, a Pi says `Model` at the end."""
-    fields = {}
+    fields: dict[str, str] = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip().lower(), value.strip())
     return fields.get("model name") or fields.get("hardware") or fields.get("model") or platform.machine()
-
-
-def _filesystem(folder: Path) -> str:
-    """The type of the filesystem that a folder is on, as stat(1) calls it."""
-    told = subprocess.run(
-        ["stat", "--file-system", "--format=%T", folder], capture_output=True, check=False
-    )
-    return told.stdout.decode().strip()

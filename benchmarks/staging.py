@@ -8,7 +8,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,9 @@ class Stage:
         command = [sys.executable, "-m", "ghostroll", "ingest", str(card), "--json"]
         cost = measure(command, self.environment, watch_memory=watch_memory)
         if cost.code != 0:
-            give_up(f"'ghostroll ingest' ended with exit code {cost.code}: a benchmark of a failure says nothing")
+            give_up(
+                f"'ghostroll ingest' ended with exit code {cost.code}: a benchmark of a failure says nothing"
+            )
         return json.loads(cost.out), cost
 
 
@@ -98,6 +100,20 @@ def make_small_card(folder: Path, *, files: int, size: int) -> Path:
 def list_files(card: Path) -> list[Path]:
     """All files of a card in a stable order."""
     return sorted(path for path in card.rglob("*") if path.is_file())
+
+
+def drop_from_cache(files: Iterable[Path]) -> None:
+    """Ask the kernel to forget these files' bytes. Advice only: a memory filesystem can't follow it."""
+    for path in files:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def warm_cache(files: Iterable[Path]) -> None:
+    """Have these files' bytes in the page cache."""
+    for path in files:
+        path.read_bytes()
 
 
 def forget_run(stage: Stage) -> None:

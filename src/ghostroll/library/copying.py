@@ -19,11 +19,14 @@ from ghostroll.library.durable import (
     ContentReader,
     Folders,
     has_size,
+    is_file,
+    is_folder,
     library_errors,
     read_content,
     remove_quietly,
     rename_into_place,
     sync_data,
+    sync_file,
     write_all,
 )
 from ghostroll.library.identity import ASIDE, INCOMING
@@ -190,7 +193,8 @@ class Copier:
     def _read_one(self, root: int, source: Source) -> _Staged:
         """Read a source once: into a temporary file and the hash."""
         self._check_stop(0)
-        free = os.fstatvfs(root)
+        with library_errors("asking for the free space"):
+            free = os.fstatvfs(root)
         if free.f_bavail * free.f_frsize < source.size + self._rules.keep_free:
             raise NoSpace("there is no room for this file in the library: make room and the copy goes on")
         temp = INCOMING + b"/%d" % source.id
@@ -247,7 +251,7 @@ class Copier:
 
     def _place_one(self, root: int, item: _Staged) -> Copied:
         asset = self._records.find_asset(item.content.sha256)
-        if asset is not None and has_size(root, asset.path, asset.size):
+        if asset is not None and is_file(root, asset.path):
             return self._settle_known_content(root, item, asset)
         self._make_durable(root, item)
         path = self._give_name(root, item)
@@ -255,7 +259,9 @@ class Copier:
 
     def _settle_known_content(self, root: int, item: _Staged, asset: Asset) -> Copied:
         """The library has this content, says its record. Look, unless somebody looked lately."""
-        if self._now() - asset.verified_at < self._rules.reverify_seconds:
+        # An age below zero comes from a clock that was not set then or is not set now: it proves nothing.
+        lately = 0 <= self._now() - asset.verified_at < self._rules.reverify_seconds
+        if lately and has_size(root, asset.path, asset.size):
             return Duplicate(item.source, item.content, asset, None)
         if self._matches(root, asset.path, item.content):
             return Duplicate(item.source, item.content, asset, self._now())
@@ -279,6 +285,8 @@ class Copier:
             taken = self._records.find_asset_at(place)
             if taken is not None and taken.sha256 != item.content.sha256:
                 continue
+            if is_folder(root, place):  # it may hold files that are secured
+                continue
             self._folders.make(root, os.path.dirname(place))
             try:
                 rename_into_place(root, item.temp, place)
@@ -296,14 +304,10 @@ class Copier:
     def _matches(self, root: int, path: bytes, content: Content) -> bool:
         if not has_size(root, path, content.size):
             return False
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
         try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
-        try:
+            sync_file(root, path)
             return read_content(root, path, self._reader, check=self._check_stop) == content
-        except OSError:  # can't be read any more: as good as damaged
+        except OSError:  # can't be synced or read any more: as good as damaged
             return False
 
     def _set_aside(self, root: int, path: bytes, why: str) -> None:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ghostroll.errors import LibraryNotThere, NoSpace, TransientError
+from ghostroll.errors import LibraryNotThere, NoSpace, SourceUnreadable, TransientError
 from ghostroll.faults import crash_point
 from ghostroll.model import HEAD_BYTES, Sha256
 
@@ -44,6 +44,10 @@ def library_errors(doing: str) -> Iterator[None]:
             raise NoSpace("the library's disk is full: make room and the copy goes on") from error
         if error.errno == errno.EROFS:
             raise LibraryNotThere("the library's disk is read-only: mount it writable") from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise SourceUnreadable(
+                "its name or path is too long for the library's disk: copy this one by hand"
+            ) from error
         raise TransientError(f"{doing} failed on the library's disk: {error.strerror}") from error
 
 
@@ -83,7 +87,9 @@ class ContentReader:
     def close(self) -> None:
         """Give the buffer back."""
         self._view.release()
-        self._buffer.close()
+        # The traceback of an error that is still held may hold a piece of it; then it goes with that error.
+        with contextlib.suppress(BufferError):
+            self._buffer.close()
 
 
 def write_all(descriptor: int, data: memoryview) -> None:
@@ -97,6 +103,15 @@ def sync_data(descriptor: int) -> None:
     crash_point("library.data_syncing")
     os.fdatasync(descriptor)
     crash_point("library.data_synced")
+
+
+def sync_file(root: int, path: bytes) -> None:
+    """As `sync_data`, for a file that an earlier process has written."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_content(root: int, path: bytes, reader: ContentReader, *, check: Callable[[int], None]) -> Content:
@@ -145,20 +160,32 @@ def rename_into_place(root: int, temp: bytes, final: bytes) -> None:
 
 def exists(root: int, path: bytes) -> bool:
     """Whether anything has this name, a dangling link too."""
+    return _look(root, path) is not None
+
+
+def _look(root: int, path: bytes) -> os.stat_result | None:
     try:
-        os.stat(path, dir_fd=root, follow_symlinks=False)
+        return os.stat(path, dir_fd=root, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+        return None
 
 
 def has_size(root: int, path: bytes, size: int) -> bool:
     """Whether a regular file of exactly this size is there."""
-    try:
-        found = os.stat(path, dir_fd=root, follow_symlinks=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return stat.S_ISREG(found.st_mode) and found.st_size == size
+    found = _look(root, path)
+    return found is not None and stat.S_ISREG(found.st_mode) and found.st_size == size
+
+
+def is_file(root: int, path: bytes) -> bool:
+    """Whether a regular file is there."""
+    found = _look(root, path)
+    return found is not None and stat.S_ISREG(found.st_mode)
+
+
+def is_folder(root: int, path: bytes) -> bool:
+    """Whether a folder is there."""
+    found = _look(root, path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 class Folders:
@@ -253,6 +280,6 @@ def write_whole(root: int, path: bytes, data: bytes, temp: bytes) -> None:
 
 
 def remove_quietly(root: int, path: bytes) -> None:
-    """Remove a file of our own; one that is gone is fine."""
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a temporary file of our own; one that is gone is fine, one that stays is cleared at the next start."""
+    with contextlib.suppress(OSError):
         os.unlink(path, dir_fd=root)

@@ -117,8 +117,8 @@ class ScanWork:
                 if source.asset_id is None or item.path in settled:
                     continue
                 asset = stored[source.asset_id]
-                if not has_size(root, asset.path, asset.size):
-                    continue
+                if not asset.verified_at or not has_size(root, asset.path, asset.size):
+                    continue  # found damaged, or not there: the card's copy heals it
                 if not self._has_head(slot, item, asset):
                     return {}  # one lie, and nothing on this card is taken from memory
                 known[item.path] = asset

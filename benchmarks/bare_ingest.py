@@ -1,25 +1,20 @@
-"""The floors: each does one thing that ghostroll has to do, and nothing else, in a process of its own.
+"""The floors of an ingest: pictures made, or files copied and verified, and nothing else, by one process.
 
-    bare.py render INTO FILE...   draft, bicubic, optimised JPEG, thumb from it: Pillow alone
-    bare.py copy INTO FILE...     read, SHA-256, write, fdatasync, read back around the cache, SHA-256
-    bare.py heads LIST            stat and the first 64 KiB of each file that the file LIST names, line by line
-    bare.py nothing               what it costs to start Python with what the others import
-
-Prints the seconds of the loop alone.
+Usage: bare_ingest.py render|copy INTO FILE...
+render: Pillow alone: draft, bicubic to 2048, optimised JPEG, thumb of 512 from it.
+copy: read, SHA-256, write, fdatasync, read back around the page cache, SHA-256.
 """
 
 import hashlib
 import mmap
 import os
 import sys
-import time
 from collections.abc import Sequence
 
 from PIL import Image
 
 _SHARE, _THUMB = 2048, 512  # long edges in pixels
 _SHARE_QUALITY, _THUMB_QUALITY = 85, 80
-_HEAD = 64 * 1024  # bytes
 _CHUNK = 1 << 20  # bytes
 
 
@@ -51,19 +46,6 @@ def copy(into: str, files: Sequence[str]) -> None:
         assert stored == given
 
 
-def heads(names: str) -> None:
-    """Look at each file and read its head."""
-    with open(names) as file:
-        paths = file.read().splitlines()
-    started = time.perf_counter()
-    for path in paths:
-        os.stat(path)
-        descriptor = os.open(path, os.O_RDONLY)
-        os.read(descriptor, _HEAD)
-        os.close(descriptor)
-    print(time.perf_counter() - started)
-
-
 def _fit(size: tuple[int, int], edge: int) -> tuple[int, int]:
     longest = max(edge, *size)
     return round(size[0] * edge / longest), round(size[1] * edge / longest)
@@ -82,23 +64,5 @@ def _hash(path: str, flags: int, buffer: mmap.mmap, target: int | None = None) -
     return whole.digest()
 
 
-def main(what: str, arguments: Sequence[str]) -> None:
-    """Do one of the things."""
-    started = time.perf_counter()
-    match what:
-        case "render":
-            render(arguments[0], arguments[1:])
-        case "copy":
-            copy(arguments[0], arguments[1:])
-        case "heads":
-            heads(arguments[0])
-            return
-        case "nothing":
-            pass
-        case _:
-            sys.exit(__doc__)
-    print(time.perf_counter() - started)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    {"render": render, "copy": copy}[sys.argv[1]](sys.argv[2], sys.argv[3:])
