@@ -90,6 +90,13 @@ class LibraryNotThere(ParkError):
     cause = Cause.LIBRARY_GONE
 
 
+class NoWorker(ParkError):
+    """No render worker can be started on this machine; originals are not concerned."""
+
+    exit_code = 3
+    cause = Cause.NO_WORKER
+
+
 class TargetUnreachable(ParkError):
     """The publishing target can't be reached or refuses."""
 

@@ -66,6 +66,7 @@ class Cause(StrEnum):
     LIBRARY_GONE = "library-gone"  # the library's disk to be mounted
     NETWORK_DOWN = "network-down"
     CLOCK_UNSET = "clock-unset"
+    NO_WORKER = "no-worker"  # render workers to start again, at the next start of the program
 
 
 class SourceState(StrEnum):

@@ -2,12 +2,14 @@
 
 import os
 import random
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
 from ghostroll.config import Settings
+from ghostroll.errors import CardGone
 from ghostroll.observe.logs import open_log
 from ghostroll.station.station import Station
 from ghostroll.station.wiring import Sources
@@ -49,5 +51,8 @@ def open_station(
         yield station
     finally:
         if not station.close():
-            # A thread hangs in the kernel, on a dying card or disk. Everything is recoverable; nothing else is.
-            os._exit(1)
+            # A thread hangs in the kernel and can't be ended; what it was doing is recovered next time.
+            sys.stderr.write(
+                "ghostroll: the card or a disk does not answer any more: pull it, then run the same command again\n"
+            )
+            os._exit(CardGone.exit_code)

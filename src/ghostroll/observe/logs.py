@@ -6,6 +6,7 @@ import sys
 import structlog
 
 from ghostroll.config import Log, LogFormat
+from ghostroll.observe.wording import say_name
 
 
 class _CurrentStderr(logging.Handler):
@@ -14,6 +15,11 @@ class _CurrentStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         sys.stderr.write(self.format(record) + "\n")
+
+
+def _clean(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Names on a card are hostile: nothing in a line may start a new one or steer a terminal."""
+    return {key: say_name(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def open_log(settings: Log, *, quiet: bool, bars: bool = False) -> structlog.stdlib.BoundLogger:
@@ -30,6 +36,7 @@ def open_log(settings: Log, *, quiet: bool, bars: bool = False) -> structlog.std
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
         )
     shared: list[structlog.typing.Processor] = [
+        _clean,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
     ]

@@ -1,16 +1,28 @@
 """Render: the share picture and the thumbnail of one source, into its session's folder."""
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Sequence
 
 from ghostroll.engine.settle import Outcome, Settlement
-from ghostroll.errors import PermanentError
+from ghostroll.errors import InnocentError, NoWorker, PermanentError
 from ghostroll.faults import crash_point
 from ghostroll.library.durable import has_size, library_errors, write_whole
 from ghostroll.library.identity import INCOMING
 from ghostroll.library.layout import name_rendition
-from ghostroll.model import JobId, PhotoInfo, Rendered, SessionId, Source, SourceId, Stage, Task, TaskState
+from ghostroll.model import (
+    JobId,
+    Kind,
+    PhotoInfo,
+    Rendered,
+    SessionId,
+    Source,
+    SourceId,
+    Stage,
+    Task,
+    TaskState,
+)
 from ghostroll.render.lane import Lane, RenderLimits
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
@@ -19,6 +31,7 @@ from ghostroll.station.copy import want_renders
 from ghostroll.station.wiring import Wiring
 
 SHARE, THUMBS = b"share", b"thumbs"
+_MOST_VAIN_STARTS = 5
 
 
 class RenderWork:
@@ -38,7 +51,9 @@ class RenderWork:
                 niceness=render.niceness,
             )
         )
-        self._lane.start()
+        self._vain = 0  # starts of a worker in a row that came to nothing
+        with contextlib.suppress(InnocentError):  # the first picture will say so
+            self._lane.start()
 
     def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
         """Render one source."""
@@ -57,12 +72,24 @@ class RenderWork:
         with wiring.library.enter() as root:
             if not has_size(root, asset.path, asset.size):
                 raise PermanentError("its file is not in the library any more")
-            rendered = self._lane.render(os.path.join(wiring.library.path, asset.path), source.kind)
+            rendered = self._render(os.path.join(wiring.library.path, asset.path), source.kind)
             name = name_rendition(source.path, asset.sha256)
             self._store(root, session.name.encode(), name.encode(), rendered, source)
         wiring.meter.count(Stage.RENDER, items=1, size=len(rendered.share) + len(rendered.thumb))
         picture = _describe(source, name, rendered)
         return [Outcome(task, facts=lambda db: record_picture(db, wiring, source, session.id, picture))]
+
+    def _render(self, path: bytes, kind: Kind) -> Rendered:
+        """Render in the lane; where no worker starts, time after time, pictures wait and copies go on."""
+        if self._vain >= _MOST_VAIN_STARTS:
+            raise NoWorker("no render worker can be started: see the log, then run the same command again")
+        try:
+            rendered = self._lane.render(path, kind)
+        except InnocentError:
+            self._vain += 1
+            raise
+        self._vain = 0
+        return rendered
 
     def settled(self) -> None:
         """Nothing is held between runs."""
