@@ -1,0 +1,584 @@
+"""The database file: migrations, damage, durability, one owner, many readers."""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ledger import CREATED, open_ledger
+from running import KILLED, environment, run_command
+
+from ghostroll.errors import NoSpace, StateHeld, StateUnusable
+from ghostroll.state import database as database_module
+from ghostroll.state import jobs
+from ghostroll.state.database import Database, load_migrations, open_reader
+from ghostroll.state.owner import Ownership
+
+NOBODY = 65534
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Every file of a folder with the hash of its bytes."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.is_file()
+    }
+
+
+def make_state(folder: Path, *, sessions: int = 1) -> Path:
+    """A state that was closed cleanly, with a few sessions in it."""
+    with open_ledger(folder) as database, database.write() as db:
+        for number in range(sessions):
+            jobs.add_session(db, f"session-{number:05}", created_at=CREATED)
+    return folder / "state.db"
+
+
+def run_python(code: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a piece of Python in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | env,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a state opens at its newest version, sound and with all its tables."""
+    database = Database(str(path))
+    try:
+        with database.read() as db:
+            tables = db.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'task'")
+            return bool(
+                tables.fetchone()[0] == 1
+                and db.execute("PRAGMA user_version").fetchone()[0] == len(load_migrations())
+                and db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+            )
+    finally:
+        database.close()
+
+
+def test_fresh_state_reaches_the_newest_version(tmp_path: Path) -> None:
+    """A state that was not there is made whole, in a folder that was not there either."""
+    assert is_whole(tmp_path / "deep" / "er" / "state.db")
+
+
+def test_settings_of_the_owner(tmp_path: Path) -> None:
+    """The owner's connection has a write-ahead log, foreign keys and synchronous=NORMAL."""
+    with open_ledger(tmp_path) as database, database.read() as db:
+        settings = {
+            name: db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "foreign_keys", "synchronous")
+        }
+    assert settings == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1}
+
+
+def test_opening_again_keeps_everything(tmp_path: Path) -> None:
+    """A state is migrated once; opened again it has what was committed."""
+    path = make_state(tmp_path, sessions=3)
+    with open_ledger(tmp_path) as database, database.read() as db:
+        assert len(jobs.list_sessions(db)) == 3
+    assert fingerprint(tmp_path).keys() == {path.name}, "a clean close folds the log into the file"
+
+
+def test_empty_file_is_a_fresh_state(tmp_path: Path) -> None:
+    """A file of 0 bytes, as a crash before the first write leaves it, is a new state."""
+    (tmp_path / "state.db").touch()
+    assert is_whole(tmp_path / "state.db")
+
+
+def test_odd_names_are_names(tmp_path: Path) -> None:
+    """A state's path may hold what means something in a URI, and bytes that are not UTF-8."""
+    name = os.fsdecode(b"100%41 #1 ?mode=memory \xff")
+    path = os.fsencode(tmp_path) + b"/" + os.fsencode(name) + b"/state.db"
+    database = Database(os.fsdecode(path))
+    database.close()
+    assert os.path.getsize(path) > 0
+    open_reader(os.fsdecode(path)).close()
+
+
+def newer(path: Path) -> None:
+    """Make a state one of a version to come."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {len(load_migrations()) + 1}")
+        db.commit()
+
+
+def garbage(path: Path) -> None:
+    """Make a state random bytes."""
+    path.write_bytes(os.urandom(10_000))
+
+
+def overwrite_pages(path: Path) -> None:
+    """Leave a state's header and damage every page behind the first."""
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+
+
+def truncate(path: Path) -> None:
+    """Cut a state off in the middle."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def cut_to_a_few_bytes(path: Path) -> None:
+    """Leave less than a header."""
+    path.write_bytes(b"SQLite")
+
+
+SPOILT: list[Callable[[Path], None]] = [newer, garbage, overwrite_pages, truncate, cut_to_a_few_bytes]
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_unusable_state_is_refused_untouched(spoil: Callable[[Path], None], tmp_path: Path) -> None:
+    """A state that is damaged or newer is refused with a sentence; not a byte and not a file changes."""
+    path = make_state(tmp_path, sessions=500)
+    spoil(path)
+    before = fingerprint(tmp_path)
+    with pytest.raises(StateUnusable) as refused:
+        Database(str(path))
+    assert str(path) in str(refused.value)
+    assert "left untouched" in str(refused.value)
+    assert ("newer" in str(refused.value)) == (spoil is newer)
+    assert fingerprint(tmp_path) == before
+
+
+CRASH = """
+import os, signal, sys
+from ghostroll.state import jobs
+from ghostroll.state.database import Database
+database = Database(sys.argv[1])
+with database.write() as db:
+    for number in range(500):
+        jobs.add_session(db, f"session-{number}", created_at="now")
+database._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+with database.write() as db:
+    db.execute("PRAGMA user_version = " + sys.argv[2])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("spoil", [None, overwrite_pages])
+def test_unusable_state_after_a_crash_is_refused_untouched(
+    spoil: Callable[[Path], None] | None, tmp_path: Path
+) -> None:
+    """A newer or damaged state whose owner was killed is refused too, and so is its log kept byte for byte."""
+    path = tmp_path / "state.db"
+    version = len(load_migrations()) + (spoil is None)  # the newer version stands in the log alone
+    assert run_python(CRASH, str(path), str(version)).returncode == KILLED
+    if spoil is not None:
+        spoil(path)
+    before = fingerprint(tmp_path)
+    assert before.keys() == {"state.db", "state.db-wal", "state.db-shm"}
+    with pytest.raises(StateUnusable, match="newer" if spoil is None else "damaged"):
+        Database(str(path))
+    del before["state.db-shm"]  # shared memory, void without a process
+    assert before.items() <= fingerprint(tmp_path).items()
+
+
+def test_a_killed_owner_loses_no_commit(tmp_path: Path) -> None:
+    """What was committed is there after SIGKILL, whatever was under way is not."""
+    code = """
+import os, signal, sys
+from ghostroll.state import jobs
+from ghostroll.state.database import Database
+database = Database(sys.argv[1])
+with database.write() as db:
+    jobs.add_session(db, "kept", created_at="now")
+with database.write() as db:
+    jobs.add_session(db, "lost", created_at="now")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    path = tmp_path / "state.db"
+    assert run_python(code, str(path)).returncode == KILLED
+    with open_ledger(tmp_path) as database, database.read() as db:
+        assert [session.name for session in jobs.list_sessions(db)] == ["kept"]
+
+
+STATEMENTS = load_migrations()[0].count("CREATE ")
+
+
+@pytest.mark.parametrize("nth", [1, 2, STATEMENTS // 2, STATEMENTS])
+def test_killed_inside_a_migration(nth: int, tmp_path: Path) -> None:
+    """Killed before any statement of a migration, a state opens and is migrated whole."""
+    code = """
+import itertools, os, signal, sys
+from ghostroll.state import database
+connect, counter = database._connect, itertools.count(1)
+def trace(statement):
+    if "CREATE " in statement and next(counter) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+def connect_traced(path, *, read_only=False):
+    connection = connect(path, read_only=read_only)
+    connection.set_trace_callback(trace)
+    return connection
+database._connect = connect_traced
+database.Database(sys.argv[1])
+"""
+    path = tmp_path / "state.db"
+    assert run_python(code, str(path), str(nth)).returncode == KILLED
+    assert is_whole(path)
+
+
+@pytest.mark.parametrize("point", ["state.migrating", "state.migrated"])
+def test_killed_around_a_migration(point: str, tmp_path: Path) -> None:
+    """Killed right before or after a migration, a state opens and is migrated whole."""
+    path = tmp_path / "state.db"
+    code = "import sys; from ghostroll.state.database import Database; Database(sys.argv[1])"
+    assert run_python(code, str(path), GHOSTROLL_CRASH_AT=point).returncode == KILLED
+    assert is_whole(path)
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration is one transaction: where its last statement fails, the version before it stands."""
+    path = make_state(tmp_path)
+    scripts = [*load_migrations(), "CREATE TABLE more (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);"]
+    with monkeypatch.context() as patched:
+        patched.setattr(database_module, "load_migrations", lambda: scripts)
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            Database(str(path))
+    with open_ledger(tmp_path) as database, database.read() as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == len(load_migrations())
+        assert db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'more'").fetchone()[0] == 0
+
+
+def test_a_later_migration_finds_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state of an older version is brought to the newest with what it holds."""
+    make_state(tmp_path, sessions=2)
+    scripts = [
+        *load_migrations(),
+        "CREATE TABLE more (a TEXT) STRICT; INSERT INTO more SELECT name FROM session;",
+    ]
+    monkeypatch.setattr(database_module, "load_migrations", lambda: scripts)
+    with open_ledger(tmp_path) as database, database.read() as db:
+        assert db.execute("SELECT count(*) FROM more").fetchone()[0] == 2
+        assert db.execute("PRAGMA user_version").fetchone()[0] == len(scripts)
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    """The number in a migration's name is the version that it makes."""
+    names = sorted(entry.name for entry in database_module._MIGRATIONS.iterdir())
+    assert [int(name.partition("_")[0]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_a_promise_is_full_and_a_write_is_not(tmp_path: Path) -> None:
+    """Inside a promise synchronous is FULL (2); before, after and inside a plain write it is NORMAL (1)."""
+    seen = []
+    with open_ledger(tmp_path) as database:
+        for transaction in (database.write, database.promise, database.write):
+            with transaction() as db:
+                seen.append(db.execute("PRAGMA synchronous").fetchone()[0])
+                jobs.add_session(db, f"s{len(seen)}", created_at=CREATED)
+    assert seen == [1, 2, 1]
+
+
+class _Range(ctypes.Structure):
+    _fields_ = (("offset", ctypes.c_uint64), ("length", ctypes.c_uint64))
+
+
+class _Cached(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint64) for name in ("cached", "dirty", "writeback", "evicted", "recently_evicted")
+    )
+
+
+def count_unwritten_pages(path: str) -> int:
+    """Pages of a file that are in memory and not on its medium yet, by cachestat(2) (Linux 6.5)."""
+    with open(path, "rb") as file:
+        whole, cached = _Range(0, 0), _Cached()
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syscall(451, file.fileno(), ctypes.byref(whole), ctypes.byref(cached), 0) != 0:
+            pytest.skip(f"no cachestat ({os.strerror(ctypes.get_errno())}): needs Linux 6.5")
+        return int(cached.dirty) + int(cached.writeback)
+
+
+def test_a_promise_reaches_the_medium(tmp_path: Path) -> None:
+    """After a promise nothing of the log is in memory alone; plain writes wait there for it."""
+    log = str(tmp_path / "state.db-wal")
+    kinds = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, check=True).stdout
+    if kinds.strip() in (b"tmpfs", b"ramfs"):
+        pytest.skip("the temporary folder is in memory: use --basetemp on a disk")
+    waiting, kept = [], []
+    with open_ledger(tmp_path) as database:
+        for number in range(5):  # several, because the kernel may write by itself at any moment
+            with database.write() as db:
+                jobs.add_session(db, f"plain-{number}", created_at=CREATED)
+            waiting.append(count_unwritten_pages(log))
+            with database.promise() as db:
+                jobs.add_session(db, f"promised-{number}", created_at=CREATED)
+            kept.append(count_unwritten_pages(log))
+    assert max(waiting) > 0
+    assert kept == [0] * 5
+
+
+def test_an_empty_promise_is_an_error(tmp_path: Path) -> None:
+    """A promise that changes no row would not be made durable: it is a bug, and the next one works."""
+    with open_ledger(tmp_path) as database:
+        with pytest.raises(AssertionError, match="promise"), database.promise() as db:
+            db.execute("UPDATE session SET name = 'x' WHERE id = 77")
+        with database.promise() as db:
+            jobs.add_session(db, "s", created_at=CREATED)
+        with database.read() as db:
+            assert db.execute("PRAGMA synchronous").fetchone()[0] == 1
+            assert len(jobs.list_sessions(db)) == 1
+
+
+def test_a_broken_promise_is_undone(tmp_path: Path) -> None:
+    """An error in a promise undoes it, and the transactions after it are NORMAL again."""
+    with open_ledger(tmp_path) as database:
+        with pytest.raises(KeyError), database.promise() as db:  # noqa: PT012  # the block is the transaction
+            jobs.add_session(db, "s", created_at=CREATED)
+            raise KeyError
+        with database.read() as db:
+            assert jobs.list_sessions(db) == []
+            assert db.execute("PRAGMA synchronous").fetchone()[0] == 1
+
+
+def test_an_error_undoes_the_whole_write(tmp_path: Path) -> None:
+    """Of a transaction that ends in an error nothing stays."""
+    with open_ledger(tmp_path) as database:
+        with pytest.raises(KeyError), database.write() as db:  # noqa: PT012  # the block is the transaction
+            jobs.add_session(db, "s", created_at=CREATED)
+            raise KeyError
+        with database.read() as db:
+            assert jobs.list_sessions(db) == []
+
+
+def test_a_failure_that_sqlite_undoes_itself_is_told(tmp_path: Path) -> None:
+    """Where SQLite has rolled back by itself the first error is the one that is raised, and work goes on."""
+    with open_ledger(tmp_path) as database:
+        with pytest.raises(sqlite3.IntegrityError), database.write() as db:
+            db.execute("INSERT OR ROLLBACK INTO session (name, created_at) VALUES ('', 'now')")
+        with database.write() as db:
+            jobs.add_session(db, "s", created_at=CREATED)
+
+
+def test_a_full_disk_is_no_space(tmp_path: Path) -> None:
+    """A state that can't grow is NoSpace with its own exit code; nothing of that write stays, and reads go on."""
+    with open_ledger(tmp_path) as database:
+        with database.read() as db:
+            (pages,) = db.execute("PRAGMA page_count").fetchone()
+            db.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(NoSpace) as full, database.write() as db:  # noqa: PT012  # the block is the transaction
+            for number in range(10_000):
+                jobs.add_session(db, f"s{number}", created_at=CREATED)
+        assert full.value.exit_code == 5
+        with database.read() as db:
+            assert jobs.list_sessions(db) == []
+            db.execute("PRAGMA max_page_count = 100000")
+        with database.write() as db:
+            jobs.add_session(db, "s", created_at=CREATED)
+
+
+def test_a_commit_that_fails_leaves_no_transaction_open(tmp_path: Path) -> None:
+    """Where the commit itself fails (here: a deferred foreign key) everything is undone and work goes on."""
+    with open_ledger(tmp_path) as database:
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"), database.write() as db:  # noqa: PT012  # the block is the transaction
+            db.execute("PRAGMA defer_foreign_keys = ON")
+            db.execute(
+                "INSERT INTO source (job_id, path, size, mtime_ns, kind, state) VALUES (77, x'61', 1, 1, 'jpeg', 'pending')"
+            )
+        with database.write() as db:
+            jobs.add_session(db, "s", created_at=CREATED)
+
+
+def test_threads_never_see_half_a_transaction(tmp_path: Path) -> None:
+    """What one thread reads is never in the middle of another's transaction."""
+    with open_ledger(tmp_path) as database:
+        seen: list[int] = []
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.is_set():
+                with database.read() as db:
+                    seen.append(db.execute("SELECT count(*) FROM session").fetchone()[0])
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        for number in range(200):
+            with database.write() as db:
+                jobs.add_session(db, f"a{number}", created_at=CREATED)
+                jobs.add_session(db, f"b{number}", created_at=CREATED)
+        done.set()
+        thread.join(30)
+    assert len(set(seen)) > 1
+    assert [number for number in seen if number % 2] == []
+
+
+HOLD = """
+import sys
+from ghostroll.state.owner import Ownership
+held = Ownership.take(sys.argv[1], command="ghostroll daemon")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def holder_of(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that owns a state."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_second_owner_is_told_who_the_first_is(tmp_path: Path) -> None:
+    """A second `ghostroll ingest` on the same state ends with 7 and names the holder's process and command."""
+    library, card = tmp_path / "library", tmp_path / "card"
+    card.mkdir()
+    (card / "a.txt").write_text("a")
+    env = environment(tmp_path, library)
+    assert run_command(env, "ingest", card, "--json").code == 0
+    with holder_of(library / ".ghostroll" / "state.db") as holder:
+        run = run_command(env, "ingest", card)
+    assert run.code == 7
+    assert f"process {holder.pid} (ghostroll daemon)" in run.err
+    assert "Traceback" not in run.err
+
+
+def test_a_killed_owner_leaves_the_state_free(tmp_path: Path) -> None:
+    """After SIGKILL of its owner a state is free at once, and its new owner is the one that is named."""
+    path = tmp_path / "state.db"
+    with holder_of(path) as holder:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait(30)
+    owner = Ownership.take(str(path), command="ghostroll ingest", wait_seconds=0)
+    try:
+        with pytest.raises(StateHeld) as held:
+            Ownership.take(str(path), command="other", wait_seconds=0)
+        assert f"process {os.getpid()} (ghostroll ingest)" in str(held.value)
+        assert held.value.exit_code == 7
+    finally:
+        owner.release()
+    Ownership.take(str(path), command="other", wait_seconds=0).release()
+
+
+def test_an_owner_that_is_leaving_is_waited_for(tmp_path: Path) -> None:
+    """Who comes while another is just leaving becomes the owner a moment later."""
+    path = str(tmp_path / "state.db")
+    first = Ownership.take(path, command="first")
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            first.release()
+
+    Ownership.take(path, command="second", pause=pause).release()
+    assert len(pauses) == 3
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"pid": "x", "command": "c"}', b"\xff"])
+def test_a_holder_without_a_name(text: bytes, tmp_path: Path) -> None:
+    """What stands in the lock file is only a courtesy: rubbish in it is no crash."""
+    path = str(tmp_path / "state.db")
+    owner = Ownership.take(path, command="x")
+    Path(path + ".lock").write_bytes(text)
+    with pytest.raises(StateHeld, match="left no name"):
+        Ownership.take(path, command="y", wait_seconds=0)
+    owner.release()
+
+
+@pytest.mark.parametrize("place", ["/proc/self/nowhere/state.db", "/dev/null/state.db"])
+def test_a_place_that_cant_be_written(place: str) -> None:
+    """A state.path where nothing can be made is one sentence that names the setting."""
+    with pytest.raises(StateUnusable, match=r"state\.path"):
+        Ownership.take(place, command="x")
+
+
+READ = """
+from ghostroll.errors import StateUnusable
+from ghostroll.state import jobs
+from ghostroll.state.database import open_reader
+try:
+    with open_reader(sys.argv[1]) as db:
+        print(len(jobs.list_sessions(db)))
+except StateUnusable as error:
+    print(error)
+"""
+
+
+def read_as_stranger(path: Path) -> bytes:
+    """What a reader says who may not write the state's folder: another user, or this one where we aren't root."""
+    if os.geteuid() != 0:
+        path.parent.chmod(0o555)
+        try:
+            return run_python("import sys\n" + READ, str(path)).stdout
+        finally:
+            path.parent.chmod(0o755)
+    for folder in (path.parent, *path.parent.parents):  # a stranger must get there
+        if folder.stat().st_mode & 0o055 == 0o055:
+            break
+        folder.chmod(folder.stat().st_mode | 0o055)
+    # Imported before the change of user, who may not read this working copy.
+    imports = "import os, sys, ghostroll.state.jobs, ghostroll.state.database\n"
+    drop = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    return run_python(imports + drop + READ, str(path)).stdout
+
+
+def test_a_stranger_reads_a_closed_state(tmp_path: Path) -> None:
+    """A state that was closed cleanly is read by who may write neither it nor its folder."""
+    path = make_state(tmp_path, sessions=3)
+    before = fingerprint(tmp_path)
+    assert read_as_stranger(path) == b"3\n"
+    assert fingerprint(tmp_path) == before
+
+
+def test_a_stranger_reads_beside_the_owner(tmp_path: Path) -> None:
+    """Another process reads what is committed while the owner holds a write transaction open."""
+    path = tmp_path / "state.db"
+    with open_ledger(tmp_path) as database:
+        with database.write() as db:
+            jobs.add_session(db, "one", created_at=CREATED)
+        with database.write() as db:
+            jobs.add_session(db, "two", created_at=CREATED)
+            assert read_as_stranger(path) == b"1\n"
+        assert read_as_stranger(path) == b"2\n"
+
+
+def test_no_permission_is_not_damage(tmp_path: Path) -> None:
+    """A good state that this user may not read is not called damaged: nobody is told to move it away."""
+    path = make_state(tmp_path)
+    path.chmod(0)
+    words = read_as_stranger(path)
+    assert b"Permission denied" in words
+    assert b"damaged" not in words
+    path.chmod(0o644)
+    Path(f"{path}-wal").touch()  # as a crash leaves it; a stranger can't make the shared memory beside it
+    words = read_as_stranger(path)
+    assert b"permissions" in words
+    assert b"damaged" not in words
+
+
+def test_a_reader_sees_the_owners_commits(tmp_path: Path) -> None:
+    """A connection that only reads sees each commit of the owner at once, and can't write."""
+    with open_ledger(tmp_path) as database, contextlib.closing(open_reader(database.path)) as reader:
+        assert jobs.list_sessions(reader) == []
+        with database.write() as db:
+            jobs.add_session(db, "s", created_at=CREATED)
+        assert len(jobs.list_sessions(reader)) == 1
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            jobs.add_session(reader, "t", created_at=CREATED)
+
+
+def test_a_reader_without_a_state(tmp_path: Path) -> None:
+    """Where there is no state yet a reader is told so, and none is made."""
+    with pytest.raises(StateUnusable, match="ingest a card first"):
+        open_reader(str(tmp_path / "state.db"))
+    assert fingerprint(tmp_path) == {}
