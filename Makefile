@@ -35,6 +35,11 @@ test: setup ## everything: style, types, walls, unit, integration, crash, system
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -n 2 --dist=worksteal
 
+bench: setup ## every figure of the README, beside its floor
+	@$(BIN)/python benchmarks/ingest_cost.py
+	@$(BIN)/python benchmarks/reinsert.py
+	@$(BIN)/python benchmarks/card_reads.py || test $$? -eq 2
+
 lint: setup ## style and types alone
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

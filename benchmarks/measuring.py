@@ -6,6 +6,7 @@ counts them (getrusage(2), RUSAGE_CHILDREN).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -73,17 +74,16 @@ def measure(command: Sequence[str], environment: Mapping[str, str], *, watch_mem
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
-        watch = MemoryWatch(process.pid) if watch_memory else None
         assert process.stdout is not None
-        out = process.stdout.read()
-        peak = 0 if watch is None else watch.end()
+        with MemoryWatch(process.pid) if watch_memory else contextlib.nullcontext() as watch:
+            out = process.stdout.read()
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(
         wall=wall,
         cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         disk_read=(after.ru_inblock - before.ru_inblock) * _BLOCK,
-        peak_memory=peak,
+        peak_memory=0 if watch is None else watch.peak,
         code=process.returncode,
         out=out.decode(),
     )

@@ -3,28 +3,31 @@
 import contextlib
 import os
 import threading
+from typing import Self
 
 _PAUSE = 0.1  # seconds between two looks
 
 
 class MemoryWatch:
-    """Looks at a process tree until told to end; begins at once."""
+    """Looks at a process tree from entering to leaving; `peak` is the largest sum seen so far, in bytes."""
 
     def __init__(self, pid: int) -> None:
-        self._pid, self._peak = pid, 0
+        self._pid = pid
+        self.peak = 0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory-watch")
-        self._thread.start()
 
-    def end(self) -> int:
-        """Stop looking; the largest sum that was seen, in bytes."""
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
         self._ending.set()
         self._thread.join()
-        return self._peak
 
     def _watch(self) -> None:
         while True:
-            self._peak = max(self._peak, sum(_share_of(pid) for pid in _family(self._pid)))
+            self.peak = max(self.peak, sum(_share_of(pid) for pid in _family(self._pid)))
             if self._ending.wait(_PAUSE):
                 return
 

@@ -108,12 +108,12 @@ def decide_safety(facts: SafetyFacts) -> Safety:
     return facts.safety
 
 
-def decide_publication(*, safeties: Iterable[Safety], open_renders: int, session: bool) -> Publication:
+def decide_publication(*, safeties: Iterable[Safety], rendering: bool, session: bool) -> Publication:
     """What a gallery's state is once it has been written: complete when nothing more will come by itself."""
     if not session:
         return Publication.NONE
     under_way = any(safety in (Safety.SCANNING, Safety.COPYING) for safety in safeties)
-    return Publication.LIVE if under_way or open_renders else Publication.COMPLETE
+    return Publication.LIVE if under_way or rendering else Publication.COMPLETE
 
 
 def choose_renders(group: Sequence[Source], is_broken: Callable[[SourceId], bool]) -> list[Source]:

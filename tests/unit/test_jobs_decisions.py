@@ -275,11 +275,11 @@ def test_secured_never_with_a_file_missing(
             assert not failed
 
 
-@given(st.lists(st.sampled_from(Safety), max_size=4), st.integers(0, 5), st.booleans())
-def test_publication(safeties: list[Safety], open_renders: int, session: bool) -> None:
+@given(st.lists(st.sampled_from(Safety), max_size=4), st.booleans(), st.booleans())
+def test_publication(safeties: list[Safety], rendering: bool, session: bool) -> None:
     """Complete is a gallery that won't grow by itself: no card is being read, no picture is open."""
-    decided = decide_publication(safeties=iter(safeties), open_renders=open_renders, session=session)
-    grows = open_renders > 0 or Safety.SCANNING in safeties or Safety.COPYING in safeties
+    decided = decide_publication(safeties=iter(safeties), rendering=rendering, session=session)
+    grows = rendering or Safety.SCANNING in safeties or Safety.COPYING in safeties
     if not session:
         assert decided is Publication.NONE
     else:

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 
 from ghostroll.cards.kinds import tell_kind
-from ghostroll.cards.reading import open_below
+from ghostroll.cards.reading import open_below, tell_time
 from ghostroll.cards.volume import Medium
 from ghostroll.model import Found, Kind, SourceState
 
@@ -52,13 +52,11 @@ def _walk(
                     continue
                 reason = _tell_why_skipped(name, entry, medium, leave_out)
                 if reason is not None:
-                    yield Found(
-                        path, _size(entry), entry.st_mtime_ns, Kind.OTHER, SourceState.SKIPPED, reason
-                    )
+                    yield Found(path, _size(entry), tell_time(entry), Kind.OTHER, SourceState.SKIPPED, reason)
                 elif stat.S_ISDIR(entry.st_mode):
                     inner.append((path, entry))
                 else:
-                    yield Found(path, entry.st_size, entry.st_mtime_ns, tell_kind(path))
+                    yield Found(path, entry.st_size, tell_time(entry), tell_kind(path))
     except OSError as error:
         medium.check_present()
         yield _failed(folder or b".", f"can't be listed ({error.strerror})")

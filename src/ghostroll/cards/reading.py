@@ -1,10 +1,11 @@
 """Opening what is on a card: read-only, never through a link, and only believed while the card is there."""
 
+import collections
 import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ghostroll.cards.volume import Medium
 from ghostroll.errors import SourceUnreadable
@@ -12,6 +13,8 @@ from ghostroll.model import Source
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+_AHEAD = 8  # files whose heads are asked for before they are read
+_LATEST = 2**63 - 1  # ns since 1970; in the year 2262
 _RETRY = "run 'ghostroll retry' with the card in"
 
 
@@ -60,14 +63,54 @@ def open_source(medium: Medium, source: Source) -> Iterator[int]:
     medium.check_present()
 
 
-def read_head(medium: Medium, path: bytes, size: int) -> bytes:
-    """The first `size` bytes of a card's file, or all of a shorter one. Raises OSError."""
-    with open_below(medium.root, path, _FILE) as descriptor:
+def read_heads(medium: Medium, paths: Iterable[bytes], size: int) -> Iterator[bytes | None]:
+    """The first `size` bytes of each file in turn, None for one that can't be read.
+
+    The next files are on their way meanwhile, and no more of them than is wanted: a card reader that waits
+    for each request, or that reads ahead by itself, takes several times as long.
+    """
+    ahead: collections.deque[int | None] = collections.deque()
+    try:
+        for path in paths:
+            ahead.append(_open_head(medium, path, size))
+            if len(ahead) > _AHEAD:
+                yield _read_head(ahead.popleft(), size)
+        while ahead:
+            yield _read_head(ahead.popleft(), size)
+    finally:
+        for descriptor in ahead:
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def _open_head(medium: Medium, path: bytes, size: int) -> int | None:
+    try:
+        with open_below(medium.root, path, _FILE) as descriptor:
+            kept = os.dup(descriptor)
+    except OSError:
+        return None
+    os.posix_fadvise(kept, 0, size, os.POSIX_FADV_WILLNEED)
+    return kept
+
+
+def _read_head(descriptor: int | None, size: int) -> bytes | None:
+    if descriptor is None:
+        return None
+    try:
         return os.read(descriptor, size)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def tell_time(entry: os.stat_result) -> int:
+    """A file's mtime in ns, as far as the ledger's 64 bits hold it: a damaged card may say the year 2400."""
+    return max(-_LATEST, min(entry.st_mtime_ns, _LATEST))
 
 
 def _check_same(found: os.stat_result, source: Source) -> None:
-    if not stat.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns) != (
+    if not stat.S_ISREG(found.st_mode) or (found.st_size, tell_time(found)) != (
         source.size,
         source.mtime_ns,
     ):

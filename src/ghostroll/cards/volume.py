@@ -125,7 +125,7 @@ def identify_volume(path: bytes) -> tuple[Volume, Medium]:
         uuid = f"fsid-{space.f_fsid:016x}"
     inner = os.path.relpath(real, mount.point) if mount is not None else real
     if inner != b"." or (mount is not None and mount.root != b"/"):
-        uuid = None if uuid is None else f"{uuid}:{os.fsdecode(inner)}"
+        uuid = None if uuid is None else f"{uuid}:{_as_text(inner)}"
         label = None
     size = _read(f"/sys/dev/block/{os.major(found.st_dev)}:{os.minor(found.st_dev)}", "size")
     volume = Volume(
@@ -166,6 +166,11 @@ def _read(folder: str, name: str) -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def _as_text(path: bytes) -> str:
+    """A path as text that can be stored, a different one for each: it need not be UTF-8."""
+    return path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def _unescape(field: bytes) -> bytes:

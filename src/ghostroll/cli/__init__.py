@@ -1,5 +1,13 @@
 """The command line: thin. Errors become one sentence and an exit code here."""
 
-from ghostroll.cli.app import main
+import sys
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Run the command line. Ctrl-C before a command has begun to listen for it ends with 130, as a shell has it."""
+    try:
+        from ghostroll.cli.app import main as run  # noqa: PLC0415  # Ctrl-C while the imports take their time
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)

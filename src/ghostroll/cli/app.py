@@ -5,14 +5,16 @@ import sys
 from typing import Annotated
 
 import typer
+from typer import TyperException
 
 from ghostroll import __version__
 from ghostroll.cli.config_commands import config_app
 from ghostroll.cli.demo import demo
 from ghostroll.cli.ingest import ingest
 from ghostroll.cli.reports import jobs, show, status
+from ghostroll.cli.streams import open_streams
 from ghostroll.cli.upkeep import adopt, close, retry, verify
-from ghostroll.errors import GhostrollError, StateUnusable
+from ghostroll.errors import GhostrollError, StateUnusable, UsageError
 
 app = typer.Typer(
     name="ghostroll",
@@ -45,13 +47,36 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error that is not a bug is one sentence on stderr."""
+    open_streams()
     try:
-        app()
+        code = _run()
+        sys.stdout.flush()
     except GhostrollError as error:
-        sys.stderr.write(f"ghostroll: {error}\n")
-        sys.exit(error.exit_code)
+        code = _tell(str(error), error.exit_code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        return app(prog_name="ghostroll", standalone_mode=False) or 0
+    except TyperException as error:
+        return _tell(_say_usage(error), UsageError.exit_code)
     except sqlite3.DatabaseError as error:
-        sys.stderr.write(
-            f"ghostroll: the state can't be read or written ({error}); check its disk, then try again\n"
-        )
-        sys.exit(StateUnusable.exit_code)
+        sentence = f"the state can't be read or written ({error}); check its disk, then try again"
+        return _tell(sentence, StateUnusable.exit_code)
+
+
+def _tell(sentence: str, exit_code: int) -> int:
+    sys.stderr.write(sentence if sentence.startswith("Usage:") else f"ghostroll: {sentence}\n")
+    return exit_code
+
+
+def _say_usage(error: TyperException) -> str:
+    """What is wrong with the command line, and where the right one stands; help stays as it is."""
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        return message + "\n"
+    context: typer.Context | None = getattr(error, "ctx", None)
+    where = "ghostroll" if context is None else context.command_path
+    sentence = message[:1].lower() + message[1:].rstrip(".").replace("'. Did", "', did")
+    return sentence if sentence.endswith("?") else f"{sentence}: see '{where} --help'"

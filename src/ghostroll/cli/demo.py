@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ghostroll.cards.volume import identify_volume
 from ghostroll.cli.ingest import finish_ingest
 from ghostroll.cli.opening import open_station
 from ghostroll.cli.options import JsonOption
@@ -24,11 +25,11 @@ _MARK = ".ghostroll-demo"  # what stands in a folder that the demo may clear
 
 def demo(
     card: Annotated[
-        Path | None, typer.Option(help="A folder with your own pictures; it is only read.")
+        Path | None, typer.Option(metavar="FOLDER", help="A folder with your own pictures; it is only read.")
     ] = None,
-    into: Annotated[Path, typer.Option(help="The folder for the demo's card and library; made anew.")] = Path(
-        "demo"
-    ),
+    into: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The folder for the demo's card and library; made anew.")
+    ] = Path("demo"),
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,6 +41,8 @@ def demo(
     """
     console = Console(highlight=False)
     into = into.absolute()
+    if card is not None:
+        _keep_apart(card, into)
     _make_room(into)
     if card is None:
         from ghostroll.demo.card import make_demo_card  # noqa: PLC0415  # numpy and all codecs, for this command alone
@@ -60,6 +63,16 @@ def demo(
     finish_ingest(console, summary, as_json=as_json, stopped=stopped.is_set())
 
 
+def _keep_apart(card: Path, into: Path) -> None:
+    """A card is only read: it is not where the demo clears a folder, nor around it."""
+    identify_volume(os.fsencode(card))
+    mine, other = card.resolve(), into.resolve()
+    if mine.is_relative_to(other) or other.is_relative_to(mine):
+        raise UsageError(
+            f"{card} and the demo's folder {into} are one inside the other: choose another --into"
+        )
+
+
 def _make_room(into: Path) -> None:
     """An empty folder of the demo's own; an earlier demo in it goes, anything else is left alone."""
     try:
@@ -71,5 +84,5 @@ def _make_room(into: Path) -> None:
         (into / _MARK).touch()
     except OSError as error:
         raise UsageError(
-            f"{into} can't be used ({error.strerror}): choose another folder with --into"
+            f"{into} can't be used ({error.strerror or error}): choose another folder with --into"
         ) from error

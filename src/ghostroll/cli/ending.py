@@ -1,15 +1,22 @@
 """What an ingest prints at its end: what was secured, what failed and why, and where the pictures are."""
 
 import os
-from typing import Any
+from typing import Any, assert_never
 
 from rich.console import Console
 from rich.text import Text
 
-from ghostroll.model import Safety, Stage
+from ghostroll.model import Cause, Safety, Stage
 from ghostroll.observe.wording import say_bytes, say_count, say_name, say_seconds
 
 _MOST_FAILURES = 20  # named on the terminal; all of them stand in the manifest
+_WORK = {
+    Stage.SCAN: ("card to scan", "cards to scan"),
+    Stage.COPY: ("file to copy", "files to copy"),
+    Stage.RENDER: ("picture to make", "pictures to make"),
+    Stage.UPLOAD: ("file to upload", "files to upload"),
+    Stage.PUBLISH: ("gallery to write", "galleries to write"),
+}
 
 
 def print_ending(console: Console, document: dict[str, Any], *, stopped: bool) -> None:
@@ -18,10 +25,40 @@ def print_ending(console: Console, document: dict[str, Any], *, stopped: bool) -
     _print_counts(console, document)
     _print_failures(console, document)
     for waiting in document["waiting"]:
-        sentence = f"waiting ({waiting['cause']}): {say_count(waiting['tasks'], waiting['stage'])}"
-        _line(console, f"{sentence}: {waiting['error']}" if waiting["error"] else sentence, "yellow")
+        _line(console, say_waiting(waiting), "yellow")
     if document["session_dir"] is not None and document["publication"] != "none":
         _line(console, "gallery  " + os.path.join(document["session_dir"], "index.html"), "bold")
+    elif document["known_in"] is not None:
+        _line(console, "gallery  nothing new on this card; its pictures are already in")
+        _line(console, "         " + os.path.join(document["known_in"], "index.html"), "bold")
+
+
+def say_waiting(waiting: dict[str, Any]) -> str:
+    """What of a job waits, and for what: `waiting  3 files to copy, for the card`."""
+    one, many = _WORK[Stage(waiting["stage"])]
+    number = waiting["tasks"]
+    line = f"waiting  {number} {one if number == 1 else many}, for {_say_cause(Cause(waiting['cause']))}"
+    return f"{line}: {say_name(waiting['error'])}" if waiting["error"] else line
+
+
+def _say_cause(cause: Cause) -> str:
+    match cause:
+        case Cause.CARD_GONE:
+            return "the card"
+        case Cause.UNREADABLE:
+            return "'ghostroll retry' with the card in"
+        case Cause.NO_SPACE:
+            return "room on the library's disk"
+        case Cause.LIBRARY_GONE:
+            return "the library's disk"
+        case Cause.NO_WORKER:
+            return "a render worker that starts"
+        case Cause.NETWORK_DOWN:
+            return "the network"
+        case Cause.CLOCK_UNSET:
+            return "the clock to be set"
+        case _:
+            assert_never(cause)
 
 
 def _print_safety(console: Console, document: dict[str, Any], *, stopped: bool) -> None:
@@ -32,6 +69,8 @@ def _print_safety(console: Console, document: dict[str, Any], *, stopped: bool) 
                 f"SECURED: {say_count(document['files'], 'file')} safe and verified; the card may be removed",
                 "bold green",
             )
+            if stopped:
+                _line(console, "stopped  run the same command again for the pictures that are left", "yellow")
         case Safety.ATTENTION:
             _line(
                 console, "NOT SAFE: some files can't be read; everything else is in the library", "bold red"
@@ -49,8 +88,10 @@ def _print_safety(console: Console, document: dict[str, Any], *, stopped: bool) 
 
 
 def _print_counts(console: Console, document: dict[str, Any]) -> None:
-    counts = [f"{document['new']} new", f"{document['duplicates']} duplicates", f"{document['known']} known"]
-    line = f"files    {', '.join(counts)}; {say_bytes(document['bytes'])}"
+    new, duplicates, known = document["new"], document["duplicates"], document["known"]
+    settled = "" if document["secured"] else f"{new + duplicates + known} of {document['files']}: "
+    counts = f"{settled}{new} new, {say_count(duplicates, 'duplicate')}, {known} known"
+    line = f"files    {counts}; {say_bytes(document['bytes'])}"
     seconds = document["seconds"]
     if seconds["secured"] is not None:
         line += f", secured after {say_seconds(seconds['secured'])}"
@@ -63,8 +104,6 @@ def _print_counts(console: Console, document: dict[str, Any]) -> None:
         if seconds["published"] is not None:
             line += f", all after {say_seconds(seconds['published'])}"
         _line(console, line)
-    elif document["session_dir"] is None and document["secured"]:
-        _line(console, "pictures nothing new on this card, so there is no new gallery")
 
 
 def _print_failures(console: Console, document: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from ghostroll.cards.volume import identify_volume
 from ghostroll.cli.ending import print_ending
 from ghostroll.cli.opening import open_station
 from ghostroll.cli.options import ConfigOption, JsonOption, load
@@ -18,11 +19,11 @@ from ghostroll.station.summary import Summary
 
 
 def ingest(
-    path: Annotated[Path, typer.Argument(help="The folder where the card is mounted.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder where the card is mounted.")],
     config: ConfigOption = None,
     *,
     session: Annotated[
-        str | None, typer.Option(help="Fill the session of this name; made if there is none.")
+        str | None, typer.Option(metavar="NAME", help="Fill the session of this name; made if there is none.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,6 +34,7 @@ def ingest(
     Example: ghostroll ingest /media/me/EOS_DIGITAL
     """
     settings = load(config)
+    identify_volume(os.fsencode(path))  # a wrong folder is told before a library is made
     console = Console(highlight=False)
     with (
         open_station(settings, f"ingest {path}", quiet=as_json, bars=console.is_terminal) as station,

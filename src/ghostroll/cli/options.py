@@ -8,9 +8,14 @@ import typer
 
 from ghostroll.config import Settings, load_settings
 
-ConfigOption = Annotated[Path | None, typer.Option(help="The configuration file.")]
+MOST = 2**63 - 1  # what SQLite's integers hold
+
+ConfigOption = Annotated[Path | None, typer.Option(metavar="FILE", help="The configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-JobArgument = Annotated[int, typer.Argument(help="The job's number, as 'ghostroll jobs' shows it.", min=1)]
+JobArgument = Annotated[
+    int,
+    typer.Argument(metavar="JOB", help="The job's number, as 'ghostroll jobs' shows it.", min=1, max=MOST),
+]
 
 
 def load(config: Path | None) -> Settings:

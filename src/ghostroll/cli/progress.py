@@ -2,25 +2,18 @@
 
 import time
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.console import Console, JustifyMethod
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from ghostroll.model import SourceState, Stage
 from ghostroll.observe.meter import Meter
-from ghostroll.observe.wording import say_bytes
+from ghostroll.observe.wording import say_bytes, say_count
 from ghostroll.state.assets import PictureTally, Tally
 from ghostroll.station.run import Watcher
 
 _LINE_SECONDS = 5.0  # between two plain lines
 _SETTLED = (SourceState.STORED, SourceState.DUPLICATE, SourceState.KNOWN)
-
-
-class _Rate(ProgressColumn):
-    """What the description can't hold: files, bytes and the rate."""
-
-    def render(self, task: Task) -> Text:
-        return Text(str(task.fields.get("detail", "")), style="progress.data.speed")
 
 
 class QuietWatcher:
@@ -38,38 +31,63 @@ class BarWatcher:
 
     def __init__(self, meter: Meter, console: Console) -> None:
         self._meter = meter
-        self._bars = Progress(
-            TextColumn("{task.description:<8}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            _Rate(),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-        )
-        self._copy = self._bars.add_task("copy", total=None)
-        self._render = self._bars.add_task("pictures", total=None)
+        self._bars = Progress(*_choose_columns(console.width), console=console, transient=True, expand=True)
+        self._copy = self._add_row("copy")
+        self._render = self._add_row("pictures")
         self._bars.start()
 
     def show(self, tally: Tally, pictures: PictureTally) -> None:
         """Move the bars."""
-        reading = self._meter.read()[Stage.COPY]
+        read = self._meter.read()
+        copied, made = read[Stage.COPY], read[Stage.RENDER]
         settled = sum(tally.states.get(state, 0) for state in _SETTLED)
-        known = max(tally.bytes_done, min(tally.bytes, reading.bytes))
-        rate = f", {say_bytes(reading.bytes / reading.seconds)}/s" if reading.seconds else ""
+        known = max(tally.bytes_done, min(tally.bytes, copied.bytes))
         if tally.files:
-            detail = f"{settled} of {tally.files} files, {say_bytes(known)} of {say_bytes(tally.bytes)}{rate}"
-            self._bars.update(self._copy, total=max(1, tally.bytes), completed=known, detail=detail)
+            self._bars.update(
+                self._copy,
+                total=max(1, tally.bytes),
+                completed=known if tally.bytes else int(settled == tally.files),
+                count=f"{settled} of {say_count(tally.files, 'file')}",
+                size=f"{say_bytes(known)} of {say_bytes(tally.bytes)}",
+                rate=f"{say_bytes(copied.bytes / copied.seconds)}/s" if copied.seconds else "",
+            )
         if pictures.wanted:
             done = pictures.shown + pictures.failed
-            made = self._meter.read()[Stage.RENDER]
-            pace = f", {made.items / made.seconds:.1f}/s" if made.seconds else ""
-            detail = f"{done} of {pictures.wanted}{pace}"
-            self._bars.update(self._render, total=pictures.wanted, completed=done, detail=detail)
+            rate = f"{made.items / made.seconds:.1f}/s" if made.seconds else ""
+            self._bars.update(
+                self._render,
+                total=pictures.wanted,
+                completed=done,
+                count=f"{done} of {pictures.wanted}",
+                rate=rate,
+            )
 
     def close(self) -> None:
         """Take the bars away."""
         self._bars.stop()
+
+    def _add_row(self, name: str) -> TaskID:
+        return self._bars.add_task(name, total=None, count="", size="", rate="")
+
+
+def _choose_columns(width: int) -> list[ProgressColumn]:
+    """What fits: a narrow terminal is told less, so that each row stays one line."""
+    bar = BarColumn(
+        None, style="bright_black", complete_style="cyan", finished_style="green", pulse_style="cyan"
+    )
+    columns: list[ProgressColumn] = [_column("{task.description:<8}"), bar]
+    columns.append(_column("{task.percentage:>3.0f}%"))
+    if width >= 50:
+        columns.append(_column("{task.fields[count]}"))
+    if width >= 76:
+        columns.append(_column("{task.fields[size]}"))
+    if width >= 60:
+        columns.append(_column("{task.fields[rate]}", justify="right"))
+    return [*columns, TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True))]
+
+
+def _column(text: str, justify: JustifyMethod = "left") -> TextColumn:
+    return TextColumn(text, style="none", justify=justify, table_column=Column(no_wrap=True))
 
 
 class LineWatcher:

@@ -12,10 +12,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ghostroll.cli.options import ConfigOption, JobArgument, JsonOption, load
+from ghostroll.cli.ending import say_waiting
+from ghostroll.cli.options import MOST, ConfigOption, JobArgument, JsonOption, load
 from ghostroll.config import Settings
 from ghostroll.errors import UsageError
-from ghostroll.model import JobId, Safety
+from ghostroll.model import JobId, Publication, Safety
 from ghostroll.observe.wording import say_bytes, say_count, say_name
 from ghostroll.state.database import open_reader
 from ghostroll.station import snapshot
@@ -27,6 +28,11 @@ _STYLES = {
     Safety.INTERRUPTED: "bold red",
     Safety.ATTENTION: "bold red",
     Safety.CLOSED: "dim",
+}
+_GALLERIES = {
+    Publication.NONE: "not made yet",
+    Publication.LIVE: "growing",
+    Publication.COMPLETE: "complete",
 }
 _WATCH_SECONDS = 1.0
 
@@ -58,7 +64,7 @@ def status(
 def jobs(
     config: ConfigOption = None,
     *,
-    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", help="How many, newest first.", min=1, max=MOST)] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List the jobs, newest first.
@@ -86,24 +92,15 @@ def show(
 
     Example: ghostroll show 42 --files
     """
-    with contextlib.closing(open_reader(os.fspath(load(config).state_path))) as db:
-        found = snapshot.show_job(db, JobId(job), files=files)
+    settings = load(config)
+    with contextlib.closing(open_reader(os.fspath(settings.state_path))) as db:
+        found = snapshot.show_job(db, JobId(job), os.fsencode(settings.library.path), files=files)
     if found is None:
         raise UsageError(f"there is no job {job}: 'ghostroll jobs' lists them")
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    console = Console(highlight=False)
-    console.print(_table([found]))
-    for failure in found["failed"]:
-        _line(
-            console,
-            f"{say_name(failure['path'])}: {failure['state']}: {say_name(failure['error'])}",
-            "yellow",
-        )
-    for source in found.get("sources", []):
-        stored = f" -> {say_name(source['stored'])}" if "stored" in source else ""
-        _line(console, f"{source['state']:<9} {say_name(source['path'])}{stored}")
+    _print_job(Console(highlight=False), found)
 
 
 def _take_status(settings: Settings) -> dict[str, Any]:
@@ -124,24 +121,49 @@ def _print_status(console: Console, found: dict[str, Any]) -> None:
         )
 
 
+def _print_job(console: Console, found: dict[str, Any]) -> None:
+    style = _STYLES[Safety(found["state"])]
+    _line(console, f"job {found['job']}: {say_name(found['card'])}, {found['state']}", style)
+    new, duplicates, known = found["stored"], found["duplicate"], found["known"]
+    counts = f"{new} new, {say_count(duplicates, 'duplicate')}, {known} known"
+    _line(console, f"files    {_say_files(found)}: {counts}; {say_bytes(found['bytes'])}")
+    if found["session_dir"] is not None:
+        _line(console, f"pictures {_say_pictures(found)}, the gallery is {_GALLERIES[found['publication']]}")
+        _line(console, f"folder   {found['session_dir']}")
+    for waiting in found["waiting"]:
+        _line(console, say_waiting(waiting), "yellow")
+    for failure in found["failed"]:
+        error = say_name(failure["error"])
+        _line(console, f"failed   {say_name(failure['path'])} ({failure['state']}): {error}", "yellow")
+    for source in found.get("sources", []):
+        stored = f" -> {say_name(source['stored'])}" if "stored" in source else ""
+        _line(console, f"{source['state']:<9} {say_name(source['path'])}{stored}")
+
+
 def _table(found: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("job", "card", "safety", "gallery", "files", "pictures", "session"):
-        table.add_column(title, overflow="fold")
+    for title in ("job", "begun", "card", "safety", "files", "size", "pictures"):
+        table.add_column(title, overflow="fold", no_wrap=title != "card")
     for job in found:
-        settled = job["stored"] + job["duplicate"] + job["known"]
-        failed = f", {job['failed'] if isinstance(job['failed'], int) else len(job['failed'])} failed"
-        pictures = job["pictures"]
         table.add_row(
             str(job["job"]),
+            job["created"][:16].replace("T", " "),
             Text(say_name(job["card"])),
             Text(job["state"], style=_STYLES[Safety(job["state"])]),
-            job["publication"],
-            f"{settled} of {job['files']}{'' if failed == ', 0 failed' else failed}, {say_bytes(job['bytes'])}",
-            f"{pictures['shown']} of {pictures['wanted']}",
-            Text(job["session"] or "-"),
+            _say_files(job),
+            say_bytes(job["bytes"]),
+            _say_pictures(job),
         )
     return table
+
+
+def _say_files(job: dict[str, Any]) -> str:
+    return f"{job['stored'] + job['duplicate'] + job['known']} of {job['files']}"
+
+
+def _say_pictures(job: dict[str, Any]) -> str:
+    pictures = job["pictures"]
+    return f"{pictures['shown']} of {pictures['wanted']}" if pictures["wanted"] else "-"
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

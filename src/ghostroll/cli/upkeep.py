@@ -18,13 +18,13 @@ from rich.text import Text
 
 from ghostroll.cli.ingest import finish_ingest
 from ghostroll.cli.opening import open_station
-from ghostroll.cli.options import ConfigOption, JobArgument, JsonOption, load
+from ghostroll.cli.options import MOST, ConfigOption, JobArgument, JsonOption, load
 from ghostroll.cli.progress import choose_watcher
 from ghostroll.cli.stopping import catch_stops
 from ghostroll.errors import Stopped, UsageError
 from ghostroll.library.layout import show_path
 from ghostroll.library.manifest import describe_path
-from ghostroll.model import JobId
+from ghostroll.model import Job, JobId, Safety
 from ghostroll.observe.wording import say_bytes, say_count, say_name
 from ghostroll.station.adopt import adopt_sessions
 from ghostroll.station.run import INTERRUPTED, run_ingest, run_leftovers
@@ -44,21 +44,29 @@ def retry(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption 
         open_station(load(config), f"retry {job}", quiet=as_json, bars=console.is_terminal) as station,
         catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
     ):
-        revived = revive_job(station.wiring, JobId(job))
-        if revived.secured_at is None and not os.path.isdir(revived.root):
-            raise UsageError(
-                f"the card of job {job} is not at {show_path(revived.root)}: put it in, or run 'ghostroll ingest PATH'"
-                " with the folder where it is"
-            )
+        _check_card(require_job(station.wiring, JobId(job)))
+        revived, number = revive_job(station.wiring, JobId(job))
         if revived.secured_at is None:
             watcher = choose_watcher(station.wiring.meter, console, quiet=as_json)
             summary = run_ingest(
                 station, revived.root, session=None, watcher=watcher, stopped=stopped, resume=JobId(job)
             )
         else:
+            if not number and not as_json:
+                console.print(f"nothing of job {job} waits for a retry")
             run_leftovers(station, stopped=stopped)
             summary = summarize(station.wiring, JobId(job), Moments(None, None, None))
     finish_ingest(console, summary, as_json=as_json, stopped=stopped.is_set())
+
+
+def _check_card(job: Job) -> None:
+    """Raise UsageError where a job's missing files can't be tried again: its card is not where it was."""
+    if job.safety in (Safety.SECURED, Safety.CLOSED) or (job.root and os.path.isdir(job.root)):
+        return
+    where = f"not at {say_name(show_path(job.root))}" if job.root else "not where anyone remembers"
+    raise UsageError(
+        f"the card of job {job.id} is {where}: put it in, or run 'ghostroll ingest PATH' with the folder where it is"
+    )
 
 
 def close(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
@@ -75,12 +83,16 @@ def close(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption 
     if as_json:
         typer.echo(json.dumps({"job": job, "state": "closed", "missing": missing}))
     else:
-        typer.echo(f"job {job} is closed; {say_count(missing, 'file')} of the card are not in the library")
+        verb = "is" if missing == 1 else "are"
+        typer.echo(f"job {job} is closed; {say_count(missing, 'file')} of the card {verb} not in the library")
 
 
 def verify(
     job: Annotated[
-        int | None, typer.Argument(help="Only what this job needs; everything without it.", min=1)
+        int | None,
+        typer.Argument(
+            metavar="JOB", help="Only what this job needs; everything without it.", min=1, max=MOST
+        ),
     ] = None,
     config: ConfigOption = None,
     *,

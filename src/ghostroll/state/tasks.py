@@ -37,11 +37,16 @@ def want_copies(db: sqlite3.Connection, job: JobId, sources: Iterable[tuple[int,
     )
 
 
-def want_again(db: sqlite3.Connection, stage: Stage, subject: int) -> None:
-    """What a settled task made is not there any more: it is ready anew. A gallery is just wanted."""
+def want_again(db: sqlite3.Connection, stage: Stage, job: JobId, subject: int, *, priority: int = 0) -> None:
+    """What a settled task made is not there (any more), or is wanted of other bytes: it is ready anew."""
+    forget_settled(db, stage, subject)
+    want(db, stage, job, subject, priority=priority)
+
+
+def forget_settled(db: sqlite3.Connection, stage: Stage, subject: int) -> None:
+    """Drop a subject's task of a stage if it is done or dead, so that it may be wanted anew."""
     db.execute(
-        "UPDATE task SET state = 'ready', attempts = 0, due = 0, error = NULL, cause = NULL"
-        " WHERE stage = ? AND stage <> 'publish' AND subject = ? AND state IN ('done', 'dead')",  # as task_once
+        "DELETE FROM task WHERE stage = ? AND stage <> 'publish' AND subject = ? AND state IN ('done', 'dead')",
         (stage, subject),
     )
 
@@ -160,11 +165,6 @@ def count_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage] = tup
         (job, *stages),
     ).fetchone()
     return int(row[0])
-
-
-def count_all_open(db: sqlite3.Connection) -> int:
-    """How many tasks of any job are ready or running."""
-    return int(db.execute("SELECT count(*) FROM task WHERE state IN ('ready', 'running')").fetchone()[0])
 
 
 def list_parked(db: sqlite3.Connection, job: JobId | None = None) -> dict[Cause, int]:

@@ -121,6 +121,7 @@ class CopyWork:
         )
         state = SourceState.DUPLICATE if fate.healed else SourceState.STORED
         assets.settle_source(db, source.id, state, asset)
+        forget_picture(db, source)  # of the bytes that this file had before, if it was changed on the card
         want_renders(db, source)
 
     def _record_duplicate(self, db: sqlite3.Connection, fate: Duplicate) -> None:
@@ -147,6 +148,12 @@ def record_failed_copy(db: sqlite3.Connection, settlement: Settlement) -> None:
     source = assets.get_source(db, SourceId(settlement.task.subject))
     assets.fail_source(db, source.id, settlement.error or "can't be read")
     want_renders(db, source)
+
+
+def forget_picture(db: sqlite3.Connection, source: Source) -> None:
+    """A source's bytes are new: what was rendered of others is not its picture."""
+    assets.drop_picture(db, source.id)
+    tasks.forget_settled(db, Stage.RENDER, source.id)
 
 
 def want_renders(db: sqlite3.Connection, changed: Source) -> None:

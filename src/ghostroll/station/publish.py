@@ -23,7 +23,7 @@ from ghostroll.model import (
 )
 from ghostroll.publish.folder import publish_to_folder
 from ghostroll.publish.gallery import order_items, relative_url
-from ghostroll.state import assets
+from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state.assets import Picture
 from ghostroll.station.review import tell_publication, write_records
@@ -80,6 +80,8 @@ class PublishWork:
 def _record(db: sqlite3.Connection, of_session: Sequence[JobId], state: Publication, at: str) -> None:
     for job in of_session:
         job_rows.set_publication(db, job, state, at=at)
+        if state is Publication.COMPLETE:
+            tasks.prune_done(db, job)
 
 
 def _collect(db: sqlite3.Connection, session: SessionId) -> tuple[Gallery, Publication]:

@@ -78,4 +78,5 @@ def _rerender_lost(wiring: Wiring) -> None:
         with wiring.database.write() as db:
             for picture in lost:
                 assets.drop_picture(db, picture.source_id)
-                tasks.want_again(db, Stage.RENDER, picture.source_id)
+                source = assets.get_source(db, picture.source_id)
+                tasks.want_again(db, Stage.RENDER, source.job_id, source.id, priority=source.job_id)

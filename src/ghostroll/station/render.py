@@ -1,6 +1,5 @@
 """Render: the share picture and the thumbnail of one source, into its session's folder."""
 
-import contextlib
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -52,8 +51,6 @@ class RenderWork:
             )
         )
         self._vain = 0  # starts of a worker in a row that came to nothing
-        with contextlib.suppress(InnocentError):  # the first picture will say so
-            self._lane.start()
 
     def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
         """Render one source."""

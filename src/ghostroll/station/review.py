@@ -56,7 +56,7 @@ def _collect(db: sqlite3.Connection, job: Job) -> SafetyFacts:
         safety=job.safety,
         pending=SourceState.PENDING in open_sources,
         failed=SourceState.FAILED in open_sources,
-        copying=tasks.count_open(db, job.id, (Stage.SCAN, Stage.COPY)) > 0,
+        copying=tasks.has_open(db, job.id, (Stage.SCAN, Stage.COPY)),
         card_gone=Cause.CARD_GONE in parked,
     )
 
@@ -120,7 +120,7 @@ def _finish_gallery(wiring: Wiring, job_id: JobId) -> None:
         if tell_publication(db, job.session_id) is not Publication.COMPLETE:
             return
     with wiring.database.write() as db:
-        if not tasks.count_open(db, job.id, (Stage.PUBLISH,)):
+        if not tasks.has_open(db, job.id, (Stage.PUBLISH,)):
             tasks.want(db, Stage.PUBLISH, job.id, job.session_id)
         tasks.hurry(db, Stage.PUBLISH, job.session_id)
 
@@ -130,7 +130,7 @@ def tell_publication(db: sqlite3.Connection, session: SessionId) -> Publication:
     of_session = job_rows.list_jobs_of_session(db, session)
     return jobs.decide_publication(
         safeties=[job.safety for job in of_session],
-        open_renders=sum(tasks.count_open(db, job.id, (Stage.RENDER,)) for job in of_session),
+        rendering=any(tasks.has_open(db, job.id, (Stage.RENDER,)) for job in of_session),
         session=True,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ghostroll import jobs
 from ghostroll.cards.inventory import take_inventory
-from ghostroll.cards.reading import read_head
+from ghostroll.cards.reading import read_heads
 from ghostroll.engine.settle import Outcome
 from ghostroll.errors import Stopped
 from ghostroll.faults import crash_point
@@ -119,10 +119,21 @@ class ScanWork:
                 asset = stored[source.asset_id]
                 if not asset.verified_at or not has_size(root, asset.path, asset.size):
                     continue  # found damaged, or not there: the card's copy heals it
-                if not self._has_head(slot, item, asset):
-                    return {}  # one lie, and nothing on this card is taken from memory
                 known[item.path] = asset
-        return known
+        return self._believe_heads(slot, known)
+
+    def _believe_heads(self, slot: Slot, known: dict[bytes, Asset]) -> dict[bytes, Asset]:
+        """Those whose beginning is what was stored. One that differs, and nothing on this card is taken from memory."""
+        believed: dict[bytes, Asset] = {}
+        heads = read_heads(slot.medium, known, HEAD_BYTES)
+        for (path, asset), head in zip(known.items(), heads, strict=True):
+            self._check()
+            if head is None:
+                continue  # the copy will say why
+            if hashlib.sha256(head).digest() != asset.head:
+                return {}
+            believed[path] = asset
+        return believed
 
     def _tell_shortage(
         self, slot: Slot, found: Sequence[Found], known: Mapping[bytes, Asset], job: JobId | None
@@ -148,13 +159,6 @@ class ScanWork:
                 job=job or slot.job,
                 bytes=short,
             )
-
-    def _has_head(self, slot: Slot, item: Found, asset: Asset) -> bool:
-        try:
-            head = read_head(slot.medium, item.path, HEAD_BYTES)
-        except OSError:
-            return False
-        return hashlib.sha256(head).digest() == asset.head
 
     def _record(self, db: sqlite3.Connection, task: Task, slot: Slot, inventory: _Inventory) -> None:
         """The inventory becomes the job's, whole; what is not known is wanted."""

@@ -1,5 +1,6 @@
 """What is known of jobs, as plain documents: for `status`, `jobs` and `show`, with or without an owner at work."""
 
+import os
 import sqlite3
 from typing import Any
 
@@ -36,12 +37,15 @@ def list_jobs(db: sqlite3.Connection, *, limit: int) -> list[dict[str, Any]]:
     return [describe_job(db, job) for job in job_rows.list_jobs(db, limit=limit)]
 
 
-def show_job(db: sqlite3.Connection, job_id: JobId, *, files: bool) -> dict[str, Any] | None:
-    """One job with its failures (and all its files), or None."""
+def show_job(db: sqlite3.Connection, job_id: JobId, library: bytes, *, files: bool) -> dict[str, Any] | None:
+    """One job with its folder, its failures (and all its files), or None."""
     job = job_rows.get_job(db, job_id)
     if job is None:
         return None
     document = describe_job(db, job)
+    document["session_dir"] = None
+    if document["session"] is not None:
+        document |= describe_path("session_dir", os.path.join(library, document["session"].encode()))
     document["volume"] = {
         "uuid": job.volume.uuid,
         "size": job.volume.size,

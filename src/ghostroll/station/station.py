@@ -159,7 +159,7 @@ class Station:
 
     def _has_nothing_open(self) -> bool:
         with self.wiring.database.read() as db:
-            return tasks.count_all_open(db) == 0
+            return not tasks.has_any_open(db)
 
     def get_job(self, job: JobId) -> Job | None:
         """A job as it is now."""

@@ -1,6 +1,8 @@
 """What an ingest came to: the one object at the end of `ghostroll ingest --json`, and its exit code."""
 
 import os
+import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +42,7 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
             raise KeyError(job_id)
         tally = assets.tally(db, job_id)
         session = None if job.session_id is None else job_rows.get_session(db, job.session_id).name
+        known_in = None if job.session_id is not None else _find_newest_session(db, job_id)
         failed_sources = assets.list_sources(db, job_id, (SourceState.FAILED,))
         pictures = [] if job.session_id is None else assets.list_pictures_of_job(db, job_id)
         parked = tasks.list_parked(db, job_id)
@@ -67,7 +70,8 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         "renditions": 2 * sum(picture.error is None for picture in pictures),
         "failed": failed,
         "waiting": waiting,
-        "session_dir": None if session is None else os.path.join(os.fsdecode(wiring.library.path), session),
+        **_describe_folder(wiring, "session_dir", session),
+        **_describe_folder(wiring, "known_in", known_in),
         "link": None,
         "seconds": {
             "secured": _round(moments.secured),
@@ -90,6 +94,18 @@ def choose_exit_code(job: Job, parked: dict[Cause, int], *, some_failed: bool) -
     if Cause.LIBRARY_GONE in parked:
         return 2
     return _SOME_FAILED if some_failed or job.safety is not Safety.SECURED else 0
+
+
+def _find_newest_session(db: sqlite3.Connection, job_id: JobId) -> str | None:
+    """Where what was on the card before lies: the newest session that holds any of it."""
+    holding = max((asset.session_id for asset in assets.list_assets_of_job(db, job_id)), default=None)
+    return None if holding is None else job_rows.get_session(db, holding).name
+
+
+def _describe_folder(wiring: Wiring, key: str, session: str | None) -> Mapping[str, str | None]:
+    if session is None:
+        return {key: None}
+    return describe_path(key, os.path.join(wiring.library.path, session.encode()))
 
 
 def _stage_of(mtime_ns: int) -> Stage:

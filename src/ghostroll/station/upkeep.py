@@ -38,17 +38,20 @@ def close_job(wiring: Wiring, job_id: JobId) -> int:
     return missing
 
 
-def revive_job(wiring: Wiring, job_id: JobId) -> Job:
-    """Whatever of a job was given up or waits is tried again; returns it. Raises UsageError for a closed one."""
+def revive_job(wiring: Wiring, job_id: JobId) -> tuple[Job, int]:
+    """Whatever of a job was given up or waits is tried again; returns it, and how many tasks these are.
+
+    Raises UsageError for a job that was closed.
+    """
     job = require_job(wiring, job_id)
     if job.safety is Safety.CLOSED:
         raise UsageError(f"job {job_id} was closed: ingest the card again")
     with wiring.database.write() as db:
-        tasks.revive(db, job_id)
-        tasks.unpark(db, [cause for cause in Cause if cause is not Cause.CARD_GONE], job_id)
+        revived = tasks.revive(db, job_id)
+        revived += tasks.unpark(db, [cause for cause in Cause if cause is not Cause.CARD_GONE], job_id)
         if job.safety in (Safety.INTERRUPTED, Safety.ATTENTION):
             tasks.park(db, job_id, (Stage.COPY,), Cause.CARD_GONE)
-    return job
+    return job, revived
 
 
 def verify_library(

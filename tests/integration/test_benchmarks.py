@@ -1,0 +1,111 @@
+"""Every benchmark runs and says something plausible; how fast anything is, no test decides."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import do_without, need_tools
+
+from ghostroll.cards.volume import tell_filesystem
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+MACHINE = {"cores", "cpu", "memory_gib", "kernel", "filesystem", "python", "pillow", "libjpeg_turbo", "load"}
+
+
+def run_benchmark(name: str, tmp_path: Path, **options: float) -> dict[str, Any]:
+    """Run a script as a person does; its JSON document, which agrees with the table it printed."""
+    told = [f"--{key}={value}" for key, value in options.items()]
+    out = tmp_path / "results" / "figures.json"
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / name, *told, "--cache", tmp_path / "cache", "--json", out],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(out.read_text())
+    assert document["parameters"] == options
+    assert set(document["machine"]) == MACHINE
+    said, header, *rows = done.stdout.splitlines()
+    assert said.startswith(f"{name}: ")
+    assert header.split() == ["figure", "value", "floor", "ratio"]
+    assert [row.partition("  ")[0] for row in rows] == [figure["name"] for figure in document["figures"]]
+    return document
+
+
+def figures_of(document: dict[str, Any]) -> dict[str, Any]:
+    """A document's figures by their names."""
+    return {figure["name"]: figure for figure in document["figures"]}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> None:
+    """Where a volume has an identity, so that its files can be known again."""
+    found = tell_filesystem(os.fsencode(tmp_path))
+    if found not in ("ext4", "xfs", "btrfs"):
+        do_without(f"the temporary folder is on {found}: use --basetemp on ext4, xfs or btrfs")
+
+
+def test_an_ingest_is_measured_beside_bare_loops(tmp_path: Path) -> None:
+    """CPU, memory and time of an ingest stand beside those of bare loops that did the same work on the same photos."""
+    document = run_benchmark("ingest_cost.py", tmp_path, photos=2, megapixels=1, rounds=1)
+    figures = figures_of(document)
+    for name in (
+        "CPU seconds a photo, beside bare renders",
+        "CPU seconds a photo, beside bare renders and copies",
+        "peak memory of all processes, beside the bare render's",
+    ):
+        assert figures[name]["value"] > 0
+        assert figures[name]["floor"] > 0
+        assert figures[name]["ratio"] == pytest.approx(
+            figures[name]["value"] / figures[name]["floor"], rel=0.01
+        )
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["photos-1mp"]
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_known_card_is_measured_cold_and_warm(tmp_path: Path) -> None:
+    """Re-inserting a secured card is timed as inner time and as whole process, and the inner time is part of the whole."""
+    document = run_benchmark("reinsert.py", tmp_path, files=6, kib=80, rounds=1)
+    figures = figures_of(document)
+    inner, whole = figures["warm: from the card to secured"], figures["warm: whole process"]
+    assert 0 < inner["value"] < whole["value"]
+    assert 0 < inner["floor"] < whole["floor"]
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_bytes_read_from_the_card_are_counted(tmp_path: Path) -> None:
+    """The card's own device counts what an ingest reads of it: every file once, and of a known card less."""
+    if os.geteuid() != 0:
+        do_without("not root: run the tests with sudo")
+    need_tools(losetup="mount", mkfs_ext4="e2fsprogs")
+    document = run_benchmark("card_reads.py", tmp_path, photos=3, megapixels=2, rounds=1)
+    figures = figures_of(document)
+    media = figures["read from the card, of its files' bytes"]
+    assert media["ratio"] == pytest.approx(1, abs=0.02)
+    assert figures["the same, with mounting and listing"]["value"] > media["value"]
+    assert figures["a known card again, of its files' heads"]["value"] < media["value"]
+
+
+def test_results_say_nothing_of_whose_machine_it_is(tmp_path: Path) -> None:
+    """A JSON document can be published: no host name and no path stands in it."""
+    document = run_benchmark("ingest_cost.py", tmp_path, photos=1, megapixels=0.5, rounds=1)
+    text = json.dumps(document)
+    assert str(tmp_path) not in text
+    assert f'"{platform.node()}"' not in text
+
+
+@pytest.mark.parametrize("name", ["ingest_cost.py", "reinsert.py", "card_reads.py"])
+def test_numbers_that_make_no_sense_are_refused(name: str) -> None:
+    """No rounds at all is a wrong use, said in a sentence."""
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / name, "--rounds=0"], capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 2
+    assert "must be more than 0" in done.stderr
+    assert "Traceback" not in done.stderr
