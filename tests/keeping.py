@@ -91,7 +91,9 @@ def list_sources(card: Path) -> list[Source]:
 
 def found_library(path: Path) -> Library:
     """A new library in this folder."""
-    return open_library(os.fsencode(path), new_id="1" * 32, expected=None, filesystem="ext4", allow_weak=False)
+    return open_library(
+        os.fsencode(path), new_id="1" * 32, expected=None, filesystem="ext4", allow_weak=False
+    )
 
 
 def make_ledger(card: Path) -> Ledger:

@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import pytest
 
 KILLED = -9
 
@@ -45,9 +48,16 @@ def command(*arguments: str | bytes | Path) -> list[str | bytes | Path]:
     return [sys.executable, "-m", "ghostroll", *arguments]
 
 
-def run_command(env: Mapping[str, str], *arguments: str | bytes | Path, timeout: float = 100) -> Run:
-    """Run a command to its end."""
-    done = subprocess.run(command(*arguments), env=env, capture_output=True, check=False, timeout=timeout)
+def run_command(
+    env: Mapping[str, str],
+    *arguments: str | bytes | Path,
+    before: Sequence[str | bytes | Path] = (),
+    timeout: float = 100,
+) -> Run:
+    """Run a command to its end; `before` is what it is started by, such as setpriv."""
+    done = subprocess.run(
+        [*before, *command(*arguments)], env=env, capture_output=True, check=False, timeout=timeout
+    )
     return Run(
         done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
     )
@@ -82,3 +92,17 @@ def check_sentence(run: Run) -> None:
     assert "Traceback" not in run.err + run.out, run.err
     assert "unexpected" not in run.err, run.err
     assert run.code != 1, run.err
+
+
+def do_without(reason: str) -> NoReturn:
+    """Skip the test that runs, with the remedy; where a machine tests, that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def need_tools(**packages: str) -> None:
+    """Go on only if each of these commands is there; else say which Debian package brings it."""
+    for tool, package in packages.items():
+        if shutil.which(tool.replace("_", ".")) is None:
+            do_without(f"no {tool.replace('_', '.')} here: apt install {package}")

@@ -10,9 +10,10 @@ from keeping import NOW, Ledger, copier, copy_all, found_library, list_sources, 
 from promises import hash_tree, list_originals
 
 from ghostroll.errors import NoSpace, SourceUnreadable, Stopped, TransientError
-from ghostroll.library import copying
+from ghostroll.library import copying, durable
 from ghostroll.library.copying import ContentClaims, Copied, Duplicate, Failed, Stored
 from ghostroll.library.identity import Library
+from ghostroll.model import JobId, Kind, Source, SourceId, SourceState
 
 ORIGINALS = Path("2026-11-22_100000-CARD-aaaa") / "originals" / "CARD"
 
@@ -82,7 +83,7 @@ def test_other_bytes_on_the_disk_are_noticed(
     library: Library, ledger: Ledger, card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A byte that changes between sync and re-read never gets a final name; the file is copied again."""
-    sync_data = copying.sync_data
+    sync_data = durable.sync_data
     temps = Path(os.fsdecode(library.path)) / ".ghostroll" / "incoming"
 
     def flip(descriptor: int) -> None:
@@ -107,7 +108,7 @@ def test_a_failed_folder_sync_records_nothing(
     library: Library, ledger: Ledger, card: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a folder can't be synced, no file of the batch is called stored; the next try adopts what is there."""
-    monkeypatch.setattr(copying.Folders, "sync", _raise_eio)
+    monkeypatch.setattr(durable.Folders, "sync", _raise_eio)
     with pytest.raises(TransientError):
         copy_all(library, ledger, list_sources(card))
     assert ledger.assets == {}
@@ -135,9 +136,7 @@ def test_a_stranger_in_the_way_is_moved_aside(library: Library, ledger: Ledger, 
     assert len(ledger.notices) == 1
 
 
-def test_a_second_stranger_does_not_replace_the_first(
-    library: Library, ledger: Ledger, card: Path
-) -> None:
+def test_a_second_stranger_does_not_replace_the_first(library: Library, ledger: Ledger, card: Path) -> None:
     """Two files of one name moved aside in the same second are both kept."""
     home = Path(os.fsdecode(library.path))
     place = home / ORIGINALS / "a.bin"
@@ -265,7 +264,7 @@ def test_a_damaged_asset_is_healed(
         case "shorter":
             stored.write_bytes(bad[:-1])
         case _:
-            real = copying.read_content
+            real = durable.read_content
 
             def fail(root: int, path: bytes, *arguments: object, **named: object) -> object:
                 if path.endswith(b"originals/CARD/a.bin"):
@@ -302,7 +301,7 @@ def test_a_stored_file_is_read_again_when_its_time_has_come(
     (source, *_) = list_sources(card)
     copy_all(library, ledger, [source])
     read: list[bytes] = []
-    real = copying.read_content
+    real = durable.read_content
 
     def listen(root: int, path: bytes, *arguments: object, **named: object) -> object:
         read.append(path)
@@ -377,6 +376,64 @@ def test_a_source_that_changes_is_not_believed(
     assert os.listdir(Path(os.fsdecode(library.path)) / ".ghostroll" / "incoming") == []
 
 
+def test_a_source_that_grows_for_ever_is_given_up(library: Library, ledger: Ledger, card: Path) -> None:
+    """A file that grows as fast as it is read must not fill the disk: it is given up one chunk behind its size."""
+    (source, *_) = list_sources(card)
+    read: list[int] = []
+
+    def feed(size: int) -> None:
+        read.append(size)
+        if sum(read) < 50 * source.size:
+            with (card / "a.bin").open("ab") as file:
+                file.write(bytes(64 << 10))
+
+    (fate,) = copy_all(library, ledger, [source], progress=feed)
+    assert isinstance(fate, Failed)
+    assert "grew" in str(fate.error)
+    assert sum(read) <= source.size + (64 << 10)
+
+
+def test_a_source_that_ends_early_is_not_believed(library: Library) -> None:
+    """A file that gives fewer bytes than its size without any error, as after a pull, is not stored."""
+    path = Path("/sys/kernel/uevent_seqnum")  # says 4096 bytes and has a few
+    entry = path.stat()
+    source = Source(
+        SourceId(1),
+        JobId(1),
+        os.fsencode(path.name),
+        entry.st_size,
+        entry.st_mtime_ns,
+        Kind.OTHER,
+        SourceState.PENDING,
+        None,
+        None,
+    )
+    (fate,) = copy_all(library, make_ledger(path.parent), [source])
+    assert isinstance(fate, Failed)
+    assert isinstance(fate.error, SourceUnreadable)
+    assert "ended early" in str(fate.error)
+
+
+@pytest.mark.parametrize("turned", ["folder", "file"])
+def test_a_link_is_not_followed_after_the_scan(
+    turned: str, library: Library, ledger: Ledger, card: Path, tmp_path: Path
+) -> None:
+    """Where a folder or a file of the card turns into a link between scan and copy, nothing outside is read."""
+    (card / "DCIM").mkdir()
+    (card / "DCIM" / "inner.bin").write_bytes(b"inner")
+    sources = [source for source in list_sources(card) if source.path == b"DCIM/inner.bin"]
+    (card / "DCIM").rename(tmp_path / "outside")
+    if turned == "folder":
+        (card / "DCIM").symlink_to(tmp_path / "outside")
+    else:
+        (card / "DCIM").mkdir()
+        (card / "DCIM" / "inner.bin").symlink_to(tmp_path / "outside" / "inner.bin")
+    (fate,) = copy_all(library, ledger, sources)
+    assert isinstance(fate, Failed)
+    assert isinstance(fate.error, SourceUnreadable)
+    assert list_originals(Path(os.fsdecode(library.path))) == {}
+
+
 def test_no_room_is_said_before_a_byte_is_read(library: Library, ledger: Ledger, card: Path) -> None:
     """A file that would not leave `keep_free` is not even opened on the card."""
     space = os.statvfs(os.fsdecode(library.path))
@@ -392,7 +449,7 @@ def test_a_path_that_is_too_long_is_said_at_once(
     """A name or path that the library's disk can't hold is named as such, and the card is read once at most."""
     (source, *_) = list_sources(card)
     long_name = b"n" * 300 if depth == 1 else b"/".join([b"n" * 200] * depth)
-    ledger.place = lambda _: ledger.session.encode() + b"/originals/" + long_name  # type: ignore[method-assign]
+    ledger.place = lambda _: ledger.session.encode() + b"/originals/" + long_name  # type: ignore[method-assign,assignment]
     (fate,) = copy_all(library, ledger, [source])
     assert isinstance(fate, Failed)
     assert isinstance(fate.error, SourceUnreadable), "trying again can't help"

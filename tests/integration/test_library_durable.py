@@ -1,16 +1,16 @@
 """A durable file: each step does what it promises, and they come in the right order."""
 
+import ctypes
 import errno
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import command, environment
+from running import command, environment, need_tools
 
 from ghostroll.errors import LibraryNotThere, NoSpace, TransientError
 from ghostroll.library import durable
@@ -64,7 +64,7 @@ def test_a_rename_never_replaces(
 
         class _OldLibc:
             def renameat2(self, *_: object) -> int:
-                durable.ctypes.set_errno(errno.EINVAL)
+                ctypes.set_errno(errno.EINVAL)
                 return -1
 
         monkeypatch.setattr(durable, "_libc", _OldLibc())
@@ -175,9 +175,9 @@ def test_a_file_is_there_only_with_its_size(root: int, tmp_path: Path) -> None:
     assert not any(has_size(root, name, 4) for name in (b"link", b"folder", b"none", b"file/inner"))
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here: apt install strace")
 def test_the_steps_come_in_order(tmp_path: Path) -> None:
     """As the kernel sees it: write, fdatasync, re-read, rename, fsync of every folder, and only then the record."""
+    need_tools(strace="strace")
     card = tmp_path / "CARD"
     (card / "DCIM").mkdir(parents=True)
     (card / "DCIM" / "one.bin").write_bytes(os.urandom(300_000))
@@ -208,16 +208,23 @@ def test_the_steps_come_in_order(tmp_path: Path) -> None:
     written = find(rf"\bwrite\(\d+<{temp}>", last=True)
     synced = find(rf"\bfdatasync\(\d+<{temp}>")
     reread = find(rf"\breadv\(\d+<{temp}>", after=synced)
-    renamed = find(rf"\brenameat2\(.*RENAME_NOREPLACE", after=reread)
+    renamed = find(r"\brenameat2\(.*RENAME_NOREPLACE", after=reread)
     home = re.escape(str(library))
     tree = [
         find(rf"\bfsync\(\d+<{home}{re.escape(folder)}>", after=renamed)
-        for folder in (f"/{session}/originals/CARD/DCIM", f"/{session}/originals/CARD", f"/{session}/originals", f"/{session}")
+        for folder in (
+            f"/{session}/originals/CARD/DCIM",
+            f"/{session}/originals/CARD",
+            f"/{session}/originals",
+            f"/{session}",
+        )
     ]
     assert written < synced < reread < renamed < tree[0] < tree[1] < tree[2] < tree[3]
     direct = find(rf"\bopenat\(.*O_DIRECT.*<{temp}>", after=synced)
     assert direct < reread, "the read-back went through the page cache"
-    wal = [number for number, line in enumerate(lines) if re.search(r"pwrite64\(\d+<[^>]*state\.db-wal>", line)]
+    wal = [
+        number for number, line in enumerate(lines) if re.search(r"pwrite64\(\d+<[^>]*state\.db-wal>", line)
+    ]
     early = [number for number in wal if renamed < number < tree[3]]
     assert not early, "something was recorded between the rename and the last folder's fsync"
     recorded = next(number for number in wal if number > tree[3])

@@ -30,7 +30,11 @@ def card(tmp_path: Path) -> Path:
 @pytest.fixture(params=["state inside", "state elsewhere"])
 def env(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """A user whose database is in the library, or somewhere else."""
-    more = {} if request.param == "state inside" else {"GHOSTROLL_STATE__PATH": str(tmp_path / "db" / "state.db")}
+    more = (
+        {}
+        if request.param == "state inside"
+        else {"GHOSTROLL_STATE__PATH": str(tmp_path / "db" / "state.db")}
+    )
     return environment(tmp_path, tmp_path / "library", **more)
 
 
@@ -66,10 +70,10 @@ def test_a_folder_with_something_in_it_is_refused(env: dict[str, str], card: Pat
     assert list_all(library) == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"id": null}', b"\xff\x00", b'{"id": "' + b"0" * 32 + b'"}'])
-def test_another_marker_is_refused(
-    damage: bytes, env: dict[str, str], card: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"id": null}', b"\xff\x00", b'{"id": "' + b"0" * 32 + b'"}']
+)
+def test_another_marker_is_refused(damage: bytes, env: dict[str, str], card: Path, tmp_path: Path) -> None:
     """A marker that is damaged or another library's ends with exit code 2 and writes nothing."""
     assert ingest(env, card).code == 0
     library = tmp_path / "library"

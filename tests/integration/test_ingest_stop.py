@@ -1,0 +1,50 @@
+"""Ctrl-C in the middle of a copy: it ends soon, leaves nothing half, and goes on the next time."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from promises import check_always, check_finished
+from running import check_sentence, environment, finish_command, run_command, start_command, wait_until
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    """A card with enough bytes to be stopped in the middle of: eight different files of 48 MiB."""
+    root = tmp_path / "CARD"
+    root.mkdir()
+    for number in range(8):
+        with (root / f"file{number}.bin").open("wb") as file:
+            file.write(b"%d" % number)
+            file.truncate(48 * MIB)
+    return root
+
+
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2, [signal.SIGINT] * 5]
+)
+def test_stopped_in_the_middle(signals: list[signal.Signals], card: Path, tmp_path: Path) -> None:
+    """A stop ends with 130, or 143 where a second SIGTERM asks; no half file has a final name; the next run ends well."""
+    library = tmp_path / "library"
+    env = environment(tmp_path, library)
+    process = start_command(env, "ingest", card)
+    incoming = library / ".ghostroll" / "incoming"
+    wait_until(lambda: incoming.exists() and any(name.isdigit() for name in os.listdir(incoming)))
+    for number in signals:
+        process.send_signal(number)
+    stopped = finish_command(process)
+    check_sentence(stopped)
+    assert stopped.code == 130, stopped.err
+    assert "SECURED" not in stopped.out
+    if len(signals) == 1:
+        assert "NOT SAFE: stopped" in stopped.out
+        assert os.listdir(incoming) == []
+    check_always(library, card)
+    again = run_command(env, "ingest", card, "--json")
+    check_sentence(again)
+    assert again.code == 0, again.err
+    assert again.document["job"] == 1
+    check_finished(library, card)
