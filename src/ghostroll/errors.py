@@ -35,6 +35,8 @@ class UsageError(GhostrollError):
 class TransientError(GhostrollError):
     """May well work next time: try again later."""
 
+    exit_code = 2  # where it ends the program: the machine at hand has to be looked at
+
 
 class PermanentError(GhostrollError):
     """Will never work for this input: name it and go on."""

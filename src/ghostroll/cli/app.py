@@ -62,8 +62,17 @@ def _run() -> int:
     except TyperException as error:
         return _tell(_say_usage(error), UsageError.exit_code)
     except sqlite3.DatabaseError as error:
-        sentence = f"the state can't be read or written ({error}); check its disk, then try again"
-        return _tell(sentence, StateUnusable.exit_code)
+        return _tell(_say_trouble(error), StateUnusable.exit_code)
+
+
+def _say_trouble(error: sqlite3.DatabaseError) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, sqlite.org/rescode.html
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return (
+            f"the state is damaged ({error}): it is the file state.path in 'ghostroll config show';"
+            " move it away, then run 'ghostroll adopt'"
+        )
+    return f"the state can't be read or written ({error}): check its disk, then try again"
 
 
 def _tell(sentence: str, exit_code: int) -> int:

@@ -44,21 +44,22 @@ def say_waiting(waiting: dict[str, Any]) -> str:
 def _say_cause(cause: Cause) -> str:
     match cause:
         case Cause.CARD_GONE:
-            return "the card"
+            words = "the card"
         case Cause.UNREADABLE:
-            return "'ghostroll retry' with the card in"
+            words = "'ghostroll retry' with the card in"
         case Cause.NO_SPACE:
-            return "room on the library's disk"
+            words = "room on the library's disk"
         case Cause.LIBRARY_GONE:
-            return "the library's disk"
+            words = "the library's disk"
         case Cause.NO_WORKER:
-            return "a render worker that starts"
+            words = "a render worker that starts"
         case Cause.NETWORK_DOWN:
-            return "the network"
+            words = "the network"
         case Cause.CLOCK_UNSET:
-            return "the clock to be set"
+            words = "the clock to be set"
         case _:
             assert_never(cause)
+    return words
 
 
 def _print_safety(console: Console, document: dict[str, Any], *, stopped: bool) -> None:

@@ -8,13 +8,13 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from ghostroll.cards.volume import identify_volume
 from ghostroll.cli.ending import print_ending
 from ghostroll.cli.opening import open_station
 from ghostroll.cli.options import ConfigOption, JsonOption, load
 from ghostroll.cli.progress import choose_watcher
 from ghostroll.cli.stopping import catch_stops
 from ghostroll.station.run import INTERRUPTED, run_ingest
+from ghostroll.station.station import find_card
 from ghostroll.station.summary import Summary
 
 
@@ -34,7 +34,9 @@ def ingest(
     Example: ghostroll ingest /media/me/EOS_DIGITAL
     """
     settings = load(config)
-    identify_volume(os.fsencode(path))  # a wrong folder is told before a library is made
+    find_card(
+        os.fsencode(path), os.fsencode(settings.library.path)
+    )  # told before a library is made, maybe on the card
     console = Console(highlight=False)
     with (
         open_station(settings, f"ingest {path}", quiet=as_json, bars=console.is_terminal) as station,

@@ -188,7 +188,7 @@ class Copy:
     trust_known: Flag = True
     chunk_kib: Annotated[Whole, Interval(ge=64, le=8192)] = 1024
     threads_per_card: Annotated[Whole, Interval(ge=1, le=4)] = 2
-    batch_files: Annotated[Whole, Interval(ge=1, le=1000)] = 32
+    batch_files: Annotated[Whole, Interval(ge=1, le=200)] = 32
     batch_mib: Annotated[Whole, Interval(ge=1, le=1024)] = 16
     attempts: Annotated[Whole, Interval(ge=1, le=10)] = 3
 

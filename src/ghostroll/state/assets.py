@@ -124,6 +124,16 @@ def list_open_sources(db: sqlite3.Connection, job: JobId, limit: int = -1) -> li
     return [_source(row) for row in rows]
 
 
+def list_unlisted(db: sqlite3.Connection, job: JobId) -> set[SourceId]:
+    """Failed sources that were never to be copied: folders that can't be listed, entries that can't be looked at."""
+    rows = db.execute(
+        "SELECT id FROM source WHERE job_id = ? AND state = 'failed' AND NOT EXISTS ("
+        " SELECT 1 FROM task WHERE stage = 'copy' AND stage <> 'publish' AND subject = source.id)",
+        (job,),
+    )
+    return {SourceId(row["id"]) for row in rows}
+
+
 def list_open_states(db: sqlite3.Connection, job: JobId) -> set[SourceState]:
     """Which of pending and failed occur among a job's sources. One look-up each, however many there are."""
     return {

@@ -41,7 +41,8 @@ class Database:
         make_state_folder(path)
         self._connection = _connect(path)
         try:
-            self._migrate()
+            with _tell_full_disk(path):
+                self._migrate()
         except BaseException:
             self._connection.close()
             raise
@@ -65,17 +66,15 @@ class Database:
         Durable against a killed process at once, against a power cut only with the next `promise()`.
         Raises NoSpace where the disk is full.
         """
-        with self._lock:
+        with self._lock, _tell_full_disk(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 crash_point("state.committing")
                 self._connection.execute("COMMIT")
-            except BaseException as error:
+            except BaseException:
                 if self._connection.in_transaction:  # SQLite undoes some failures by itself
                     self._connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error) and _tell_code(error) == sqlite3.SQLITE_FULL:
-                    raise NoSpace(f"no space for the state at {self.path}: make room on its disk") from error
                 raise
             crash_point("state.committed")
 
@@ -127,6 +126,19 @@ def _connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
     connection.row_factory = sqlite3.Row
     return connection
+
+
+@contextlib.contextmanager
+def _tell_full_disk(path: str) -> Iterator[None]:
+    """Turn SQLite's failures on a full disk into NoSpace. Its shared memory file fails there as an I/O error."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = _tell_code(error) or 0
+        free = os.statvfs(os.path.dirname(os.path.abspath(path))).f_bavail
+        if code == sqlite3.SQLITE_FULL or (code & 0xFF == sqlite3.SQLITE_IOERR and not free):
+            raise NoSpace(f"no space for the state at {path}: make room on its disk") from error
+        raise
 
 
 def _tell_code(error: sqlite3.Error) -> int | None:

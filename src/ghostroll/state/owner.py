@@ -76,7 +76,10 @@ class Ownership:
                 continue
             holder = json.dumps({"pid": os.getpid(), "command": command})
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, holder.encode(), 0)
+            with contextlib.suppress(
+                OSError
+            ):  # on a full disk the holder has no name; the lock holds all the same
+                os.pwrite(descriptor, holder.encode(), 0)
             return cls(descriptor)
         text = os.pread(descriptor, 4096, 0)
         os.close(descriptor)

@@ -74,7 +74,7 @@ class RenderWork:
             self._store(root, session.name.encode(), name.encode(), rendered, source)
         wiring.meter.count(Stage.RENDER, items=1, size=len(rendered.share) + len(rendered.thumb))
         picture = _describe(source, name, rendered)
-        return [Outcome(task, facts=lambda db: record_picture(db, wiring, source, session.id, picture))]
+        return [Outcome(task, facts=lambda db: _record(db, wiring, source, session.id, picture))]
 
     def _render(self, path: bytes, kind: Kind) -> Rendered:
         """Render in the lane; where no worker starts, time after time, pictures wait and copies go on."""
@@ -124,6 +124,17 @@ def _describe(source: Source, name: str, rendered: Rendered) -> Picture:
         info=rendered.info,
         error=None,
     )
+
+
+def _record(
+    db: sqlite3.Connection, wiring: Wiring, source: Source, session: SessionId, picture: Picture
+) -> None:
+    """Put a picture down, unless its file was changed on the card and copied anew meanwhile: then render again."""
+    now = assets.get_source(db, source.id)
+    if now.asset_id == source.asset_id:
+        record_picture(db, wiring, source, session, picture)
+    elif now.asset_id is not None:
+        tasks.want_again(db, Stage.RENDER, source.job_id, source.id, priority=source.job_id)
 
 
 def record_picture(

@@ -71,6 +71,9 @@ def _secure(wiring: Wiring, job: Job) -> None:
         with wiring.database.write() as db:
             reopened = assets.reopen_assets(db, lost, job.id)
             tasks.want_copies(db, job.id, ((source.id, 0, source.size) for source in reopened))
+            if job.id not in wiring.slots:  # nobody can copy them before the card is back
+                tasks.park(db, job.id, (Stage.COPY,), Cause.CARD_GONE)
+                job_rows.set_safety(db, job.id, Safety.INTERRUPTED)
         wiring.log.warning(
             "files vanished from the library and are copied again", job=job.id, files=len(lost)
         )

@@ -85,13 +85,7 @@ class ScanWork:
                 db, safety=(Safety.INTERRUPTED, Safety.ATTENTION), volume=slot.volume
             )
             candidates = [
-                jobs.Candidate(
-                    job.id,
-                    job.volume,
-                    job.safety,
-                    tuple(source for source in assets.list_open_sources(db, job.id) if source.mtime_ns),
-                )
-                for job in earlier
+                jobs.Candidate(job.id, job.volume, job.safety, _list_unsettled(db, job.id)) for job in earlier
             ]
         return jobs.choose_job_to_resume(slot.volume, found, candidates)
 
@@ -182,3 +176,9 @@ class ScanWork:
 
     def _want_copy(self, db: sqlite3.Connection, source: Source) -> None:
         tasks.want_copies(db, source.job_id, [(source.id, jobs.order_copies(source.kind), source.size)])
+
+
+def _list_unsettled(db: sqlite3.Connection, job: JobId) -> tuple[Source, ...]:
+    """A job's files that are not in the library yet. Folders that could not be listed are looked at anew anyway."""
+    unlisted = assets.list_unlisted(db, job)
+    return tuple(source for source in assets.list_open_sources(db, job) if source.id not in unlisted)

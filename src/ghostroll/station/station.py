@@ -10,7 +10,7 @@ from typing import Self
 
 import structlog
 
-from ghostroll.cards.volume import identify_volume, tell_filesystem
+from ghostroll.cards.volume import Medium, identify_volume, tell_filesystem
 from ghostroll.config import Settings
 from ghostroll.engine.crew import Clock, Crew
 from ghostroll.engine.engine import Engine
@@ -18,6 +18,7 @@ from ghostroll.engine.settle import Policy, Settlement
 from ghostroll.errors import LibraryNotThere, UsageError
 from ghostroll.library.durable import Folders
 from ghostroll.library.identity import open_library
+from ghostroll.library.layout import show_path
 from ghostroll.model import Cause, Job, JobId, Safety, Stage, TaskState, Volume
 from ghostroll.observe.meter import Meter
 from ghostroll.state import jobs as job_rows
@@ -82,7 +83,7 @@ class Station:
             database = Database(state_path)
             try:
                 _tie(database, library.id)
-                witness.remember(library_path, library.id)
+                _remember(witness, library_path, library.id, log)
                 folders = Folders(_find_group(settings.library.group))
                 wiring = Wiring(settings, database, library, clock, Meter(clock.boot), log, folders)
                 recover(wiring)
@@ -113,14 +114,7 @@ class Station:
 
         Raises UsageError where the folder can't be a card's.
         """
-        volume, medium = identify_volume(path)
-        library = os.path.realpath(self.wiring.library.path)
-        if medium.root == library or (medium.root + b"/").startswith(library + b"/"):
-            raise UsageError(
-                f"{os.fsdecode(path)} is inside the library: give the folder where the card is mounted"
-            )
-        if (library + b"/").startswith(medium.root.rstrip(b"/") + b"/"):
-            raise UsageError(f"{os.fsdecode(path)} holds the library itself: change library.path")
+        volume, medium = find_card(path, self.wiring.library.path)
         if resume is not None:
             self._check_same_card(volume, resume)
         with self.wiring.database.write() as db:
@@ -210,6 +204,29 @@ class Station:
             )
         )
         return slot.job
+
+
+def _remember(witness: Witness, path: bytes, library_id: str, log: structlog.stdlib.BoundLogger) -> None:
+    try:
+        witness.remember(path, library_id)
+    except OSError as error:
+        log.warning(
+            f"which library is at {show_path(path)} can't be remembered in {witness.file} ({error.strerror}):"
+            " if its disk is not mounted one day, nothing will tell"
+        )
+
+
+def find_card(path: bytes, library: bytes) -> tuple[Volume, Medium]:
+    """What card is mounted at a folder. Raises UsageError where it can't be one, or overlaps with the library."""
+    volume, medium = identify_volume(path)
+    real = os.path.realpath(library)
+    if (medium.root + b"/").startswith(real.rstrip(b"/") + b"/"):
+        raise UsageError(
+            f"{show_path(path)} is inside the library: give the folder where the card is mounted"
+        )
+    if (real + b"/").startswith(medium.root.rstrip(b"/") + b"/"):
+        raise UsageError(f"{show_path(path)} holds the library itself: change library.path")
+    return volume, medium
 
 
 def _find_group(name: str) -> int | None:

@@ -43,12 +43,17 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         tally = assets.tally(db, job_id)
         session = None if job.session_id is None else job_rows.get_session(db, job.session_id).name
         known_in = None if job.session_id is not None else _find_newest_session(db, job_id)
+        unlisted = assets.list_unlisted(db, job_id)
         failed_sources = assets.list_sources(db, job_id, (SourceState.FAILED,))
         pictures = [] if job.session_id is None else assets.list_pictures_of_job(db, job_id)
         parked = tasks.list_parked(db, job_id)
         waiting = tasks.list_parked_stages(db, job_id)
     failed = [
-        {**describe_path("path", source.path), "stage": _stage_of(source.mtime_ns), "error": source.error}
+        {
+            **describe_path("path", source.path),
+            "stage": Stage.SCAN if source.id in unlisted else Stage.COPY,
+            "error": source.error,
+        }
         for source in failed_sources
     ] + [
         {**describe_path("path", picture.path), "stage": Stage.RENDER, "error": picture.error}
@@ -106,11 +111,6 @@ def _describe_folder(wiring: Wiring, key: str, session: str | None) -> Mapping[s
     if session is None:
         return {key: None}
     return describe_path(key, os.path.join(wiring.library.path, session.encode()))
-
-
-def _stage_of(mtime_ns: int) -> Stage:
-    """A folder that can't be listed failed at the scan; it has no time."""
-    return Stage.COPY if mtime_ns else Stage.SCAN
 
 
 def _describe(reading: Reading) -> dict[str, Any]:
