@@ -64,4 +64,6 @@ def make_person(place: Path) -> Person:
 
 def write_photo(place: Path, seed: int) -> None:
     """Another photo for another number."""
-    place.write_bytes(make_photo(seed=seed, size=(160, 120), taken=datetime(2026, 11, 22, 10, seed, tzinfo=UTC)))
+    place.write_bytes(
+        make_photo(seed=seed, size=(160, 120), taken=datetime(2026, 11, 22, 10, seed, tzinfo=UTC))
+    )

@@ -24,7 +24,9 @@ def test_the_demo(person: Person) -> None:
         assert "SECURED: " in run.out
         assert run.out.count("failed ") == 1
         assert not person.library.exists()
-    (session,) = (entry for entry in (person.home / "demo" / "library").iterdir() if entry.name != ".ghostroll")
+    (session,) = (
+        entry for entry in (person.home / "demo" / "library").iterdir() if entry.name != ".ghostroll"
+    )
     check_session(session)
 
 
@@ -75,7 +77,9 @@ def test_a_link(person: Person) -> None:
     """A link to a demo's folder is not followed to be cleared."""
     person.run("demo", "--into", person.home / "demo", code=3)
     (person.home / "link").symlink_to("demo")
-    assert "choose another folder with --into" in person.run("demo", "--into", person.home / "link", code=2).err
+    assert (
+        "choose another folder with --into" in person.run("demo", "--into", person.home / "link", code=2).err
+    )
 
 
 def test_nowhere_to_write(person: Person) -> None:

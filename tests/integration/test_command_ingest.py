@@ -104,7 +104,11 @@ def test_a_file_that_cannot_be_read(person: Person) -> None:
     locked = person.card / "DCIM" / "100CANON" / "IMG_0002.JPG"
     locked.chmod(0)
     document = person.ingest(code=3).document
-    assert (document["state"], document["secured"], document["publication"]) == ("attention", False, "complete")
+    assert (document["state"], document["secured"], document["publication"]) == (
+        "attention",
+        False,
+        "complete",
+    )
     assert [(failed["path"], failed["stage"]) for failed in document["failed"]] == [
         ("DCIM/100CANON/IMG_0002.JPG", "copy")
     ]
@@ -124,25 +128,22 @@ def test_a_folder_that_cannot_be_listed(person: Person) -> None:
 
 def test_another_process_holds_the_state(person: Person) -> None:
     """While somebody else is at work, his process and command are named, and reports still work."""
-    pipe = person.card / "slow.bin"
-    pipe.write_bytes(os.urandom(1000))
     holder = subprocess.Popen(
-        command("ingest", person.card), env=person.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command("ingest", person.card),
+        env=person.env | {"GHOSTROLL_RENDER_FAULT": "hang:IMG_0002"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    wait_until(lambda: (person.library / ".ghostroll" / "state.db-wal").exists())
-    holder.send_signal(signal.SIGSTOP)
-    try:
-        run = person.run("ingest", person.card, code=7)
-        assert f"process {holder.pid} (ingest {person.card})" in run.err
-        assert run.err.count("\n") == 1
-        for name in ("retry 1", "close 1", "verify", "adopt"):
-            assert f"process {holder.pid}" in person.run(*name.split(), code=7).err
-        person.run("status", code=None)
-        person.run("jobs", "--json", code=None)
-    finally:
-        holder.send_signal(signal.SIGCONT)
-    assert finish_command(holder).code == 0
-    check_finished(person.library, person.card)
+    wait_until(lambda: any(person.library.glob("*/thumbs/*")))
+    run = person.run("ingest", person.card, code=7)
+    assert f"process {holder.pid} (ingest {person.card})" in run.err
+    assert run.err.count("\n") == 1
+    for name in ("retry 1", "close 1", "verify", "adopt"):
+        assert f"process {holder.pid}" in person.run(*name.split(), code=7).err
+    for name in ("status", "jobs", "show 1"):
+        person.run(*name.split())
+    holder.send_signal(signal.SIGINT)
+    assert finish_command(holder).code == 130
 
 
 def test_lines_for_a_pipe(person: Person) -> None:

@@ -157,9 +157,10 @@ def test_odd_terminals(tmp_path: Path, more: dict[str, str]) -> None:
     """An ingest and its reports end well in every environment."""
     person = make_person(tmp_path)
     (person.card / "日本.txt").write_text("letters that not every terminal has")
-    person.run("ingest", person.card, **more)
+    person.env |= more
+    person.run("ingest", person.card)
     for name in ("status", "jobs", "show 1 --files", "verify", "config show", "--help"):
-        person.run(*name.split(), **more)
+        person.run(*name.split())
 
 
 def test_a_user_without_a_home(tmp_path: Path) -> None:
@@ -203,7 +204,9 @@ def test_a_library_without_access(tmp_path: Path, mode: int) -> None:
     person.library.chmod(0o755)
 
 
-@pytest.mark.parametrize("name", ["ingest", "status", "jobs", "show 1", "retry 1", "close 1", "verify", "adopt"])
+@pytest.mark.parametrize(
+    "name", ["ingest", "status", "jobs", "show 1", "retry 1", "close 1", "verify", "adopt"]
+)
 @pytest.mark.parametrize(("place", "mode"), [("", 0o000), (".ghostroll", 0o000), (".ghostroll", 0o555)])
 def test_a_library_that_was_taken_away(tmp_path: Path, name: str, place: str, mode: int) -> None:
     """A library that can't be read or written any more is a sentence for every command."""

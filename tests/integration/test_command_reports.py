@@ -39,7 +39,9 @@ def test_status_for_a_machine(person: Person) -> None:
     document = person.run("status", "--json").document
     assert document["library"] == str(person.library)
     assert document["assets"] == 5
-    assert [(job["job"], job["state"], job["failed"]) for job in document["unfinished"]] == [(3, "attention", 1)]
+    assert [(job["job"], job["state"], job["failed"]) for job in document["unfinished"]] == [
+        (3, "attention", 1)
+    ]
     assert document["last"]["job"] == 3
 
 
@@ -58,6 +60,19 @@ def test_jobs(person: Person) -> None:
     assert "6 of 7" in lines[1]
     assert "3 of 3" in lines[3]
     assert [job["job"] for job in json.loads(person.run("jobs", "--json", "--limit", "2").out)] == [3, 2]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_narrow_terminals(person: Person, width: int) -> None:
+    """A narrow terminal is told less of each job, but always its number, safety and files."""
+    person.env["COLUMNS"] = str(width)
+    lines = person.run("jobs").out.splitlines()
+    del person.env["COLUMNS"]
+    assert len(lines) == 4
+    assert all(len(line) <= width for line in lines)
+    assert lines[1].startswith("3 ")
+    assert "attention" in lines[1]
+    assert "6 of 7" in lines[1]
 
 
 def test_show(person: Person) -> None:
@@ -85,7 +100,10 @@ def test_show_files(person: Person) -> None:
 
 def test_show_of_no_job(person: Person) -> None:
     """A number that no job has is a sentence with the way on."""
-    assert person.run("show", "999", code=2).err == "ghostroll: there is no job 999: 'ghostroll jobs' lists them\n"
+    assert (
+        person.run("show", "999", code=2).err
+        == "ghostroll: there is no job 999: 'ghostroll jobs' lists them\n"
+    )
 
 
 def test_watching(person: Person) -> None:

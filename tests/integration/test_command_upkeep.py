@@ -161,7 +161,11 @@ def damage(person: Person) -> dict[str, str]:
     strange.write_text("not from the card")
     unknown = person.library / "holiday"
     unknown.mkdir()
-    found = dict.fromkeys((flipped, short), "damaged") | {missing: "missing", strange: "foreign", unknown: "foreign"}
+    found = dict.fromkeys((flipped, short), "damaged") | {
+        missing: "missing",
+        strange: "foreign",
+        unknown: "foreign",
+    }
     return {os.fspath(path.relative_to(person.library)): finding for path, finding in found.items()}
 
 
@@ -184,7 +188,7 @@ def test_verify_finds_and_the_card_heals(person: Person) -> None:
             (person.library / path).unlink()
     assert person.run("verify", "--json").document["findings"] == []
     check_always(person.library, person.card)
-    check_sums(person.find_session())
+    check_sums(Path(healed["session_dir"]))
     assert len(os.listdir(person.library / ".ghostroll" / "aside")) == 2
 
 
@@ -196,9 +200,9 @@ def test_verify_one_job(person: Person) -> None:
     person.run("ingest", other.card)
     assert person.run("verify", "2", "--json").document["files"] == 5
     person.find_original("IMG_0001.JPG").unlink()
-    assert [finding["finding"] for finding in person.run("verify", "2", "--json", code=3).document["findings"]] == [
-        "missing"
-    ]
+    assert [
+        finding["finding"] for finding in person.run("verify", "2", "--json", code=3).document["findings"]
+    ] == ["missing"]
     assert person.run("verify", "99", code=2).err.startswith("ghostroll: there is no job 99")
 
 

@@ -7,7 +7,7 @@ import time
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +16,7 @@ from ghostroll.cli.ending import say_waiting
 from ghostroll.cli.options import MOST, ConfigOption, JobArgument, JsonOption, load
 from ghostroll.config import Settings
 from ghostroll.errors import UsageError
+from ghostroll.library.manifest import describe_path
 from ghostroll.model import JobId, Publication, Safety
 from ghostroll.observe.wording import say_bytes, say_count, say_name
 from ghostroll.state.database import open_reader
@@ -53,11 +54,11 @@ def status(
         typer.echo(json.dumps(_take_status(settings), indent=1))
         return
     if not watch:
-        _print_status(console, _take_status(settings))
+        console.print(_draw_status(_take_status(settings), console.width), soft_wrap=True)
         return
     with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(_table(_take_status(settings)["unfinished"]), refresh=True)
+            live.update(_draw_status(_take_status(settings), console.width), refresh=True)
             time.sleep(_WATCH_SECONDS)
 
 
@@ -76,7 +77,8 @@ def jobs(
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     elif found:
-        Console(highlight=False).print(_table(found))
+        console = Console(highlight=False)
+        console.print(_table(found, console.width))
     else:
         typer.echo("no jobs yet: ghostroll ingest PATH")
 
@@ -105,20 +107,18 @@ def show(
 
 def _take_status(settings: Settings) -> dict[str, Any]:
     with contextlib.closing(open_reader(os.fspath(settings.state_path))) as db:
-        return {"library": os.fspath(settings.library.path), **snapshot.take_status(db)}
+        return describe_path("library", os.fsencode(settings.library.path)) | snapshot.take_status(db)
 
 
-def _print_status(console: Console, found: dict[str, Any]) -> None:
-    _line(
-        console,
-        f"library  {found['library']}: {say_count(found['assets'], 'file')}, {say_bytes(found['bytes'])}",
-    )
+def _draw_status(found: dict[str, Any], width: int) -> RenderableType:
+    sums = f"{say_count(found['assets'], 'file')}, {say_bytes(found['bytes'])}"
+    library = Text(f"library  {say_name(found['library'])}: {sums}")
+    last = found["last"]
     if found["unfinished"]:
-        console.print(_table(found["unfinished"]))
-    elif found["last"] is not None:
-        _line(
-            console, f"nothing under way; the last job was {found['last']['job']} ({found['last']['state']})"
-        )
+        return Group(library, _table(found["unfinished"], width))
+    if last is None:
+        return Group(library, Text("no jobs yet: ghostroll ingest PATH"))
+    return Group(library, Text(f"nothing under way; the last job was {last['job']} ({last['state']})"))
 
 
 def _print_job(console: Console, found: dict[str, Any]) -> None:
@@ -140,20 +140,25 @@ def _print_job(console: Console, found: dict[str, Any]) -> None:
         _line(console, f"{source['state']:<9} {say_name(source['path'])}{stored}")
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
+def _table(found: list[dict[str, Any]], width: int) -> Table:
+    """One row per job; a narrow terminal is told less, so that each row stays one line."""
     table = Table(box=None, pad_edge=False)
-    for title in ("job", "begun", "card", "safety", "files", "size", "pictures"):
+    titles = ["job", "card", "safety", "files"]
+    titles[1:1] = ["begun"] if width >= 76 else []
+    titles += ["size", "pictures"] if width >= 60 else []
+    for title in titles:
         table.add_column(title, overflow="fold", no_wrap=title != "card")
     for job in found:
-        table.add_row(
-            str(job["job"]),
-            job["created"][:16].replace("T", " "),
-            Text(say_name(job["card"])),
-            Text(job["state"], style=_STYLES[Safety(job["state"])]),
-            _say_files(job),
-            say_bytes(job["bytes"]),
-            _say_pictures(job),
-        )
+        row = {
+            "job": str(job["job"]),
+            "begun": job["created"][:10],
+            "card": Text(say_name(job["card"])),
+            "safety": Text(job["state"], style=_STYLES[Safety(job["state"])]),
+            "files": _say_files(job),
+            "size": say_bytes(job["bytes"]),
+            "pictures": _say_pictures(job),
+        }
+        table.add_row(*(row[title] for title in titles))
     return table
 
 

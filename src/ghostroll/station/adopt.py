@@ -59,7 +59,7 @@ class _Session:
     """A session's manifest, and which of the files that it names are there with their sizes."""
 
     manifest: Manifest
-    present: frozenset[bytes]
+    present: frozenset[tuple[bytes, int]]
 
     @property
     def sources(self) -> Iterator[ListedSource]:
@@ -116,12 +116,8 @@ def _read_session(root: int, name: bytes) -> _Session:
     descriptor = os.open(os.path.join(name, MANIFEST), flags, dir_fd=root)
     with os.fdopen(descriptor, "rb") as file:
         session = _Session(parse_manifest(file.read(), name.decode()), frozenset())
-    present = {
-        place
-        for source in session.sources
-        for place, size in _list_places(name, source)
-        if has_size(root, place, size)
-    }
+    named = {place for source in session.sources for place in _list_places(name, source)}
+    present = {(path, size) for path, size in named if has_size(root, path, size)}
     return _Session(session.manifest, frozenset(present))
 
 
@@ -152,7 +148,7 @@ def _adopt_assets(
             home = one.manifest.session
             for source in one.sources:
                 content = source.content
-                if content is None or content.path not in one.present:
+                if content is None or (content.path, source.found.size) not in one.present:
                     continue
                 stored_in = content.path.split(b"/")[0].decode("utf-8", "replace")
                 if (stored_in == home) is at_home and stored_in in sessions:
@@ -218,7 +214,7 @@ def _adopt_picture(
     """Renditions that are there need not be made again."""
     picture = listed.picture
     places = _list_renditions(one.manifest.session.encode(), listed)
-    if picture is None or not one.present.issuperset(place for place, _ in places):
+    if picture is None or not one.present.issuperset(places):
         return
     assets.put_picture(
         db,
