@@ -24,8 +24,9 @@ from ghostroll.model import (
     TaskState,
 )
 from ghostroll.state import assets, jobs, tasks
-from ghostroll.state.assets import Picture
+from ghostroll.state import pictures as picture_rows
 from ghostroll.state.database import Database
+from ghostroll.state.pictures import Picture
 
 
 @pytest.fixture
@@ -186,19 +187,19 @@ def test_tallies(database: Database) -> None:
         assets.settle_source(db, first.id, SourceState.STORED, asset)
         assets.settle_source(db, second.id, SourceState.KNOWN, asset)
         assets.fail_source(db, third.id, "x")
-        assets.put_picture(db, first.id, session, picture(first))
-        assets.put_picture(db, second.id, session, picture(second, error="broken"))
+        picture_rows.put_picture(db, first.id, session, picture(first))
+        picture_rows.put_picture(db, second.id, session, picture(second, error="broken"))
         tasks.want(db, Stage.RENDER, job, third.id)
-        tally, pictures = assets.tally(db, job), assets.tally_pictures(db, job)
+        tally, pictures = assets.tally(db, job), picture_rows.tally_pictures(db, job)
         assert (tally.files, tally.bytes, tally.bytes_done) == (4, 400, 200)
         assert tally.states[SourceState.SKIPPED] == 1
         assert (pictures.wanted, pictures.shown, pictures.failed) == (3, 1, 1)
-        assert assets.has_failed_picture(db, second.id)
-        assert not assets.has_failed_picture(db, first.id)
-        assert assets.list_pictures(db, session) == assets.list_pictures_of_job(db, job)
-        assert [item.share for item in assets.list_pictures(db, session)] == [f"{first.id}.jpg", None]
-        assets.drop_picture(db, first.id)
-        assert len(assets.list_pictures(db, session)) == 1
+        assert picture_rows.has_failed_picture(db, second.id)
+        assert not picture_rows.has_failed_picture(db, first.id)
+        assert picture_rows.list_pictures(db, session) == picture_rows.list_pictures_of_job(db, job)
+        assert [item.share for item in picture_rows.list_pictures(db, session)] == [f"{first.id}.jpg", None]
+        picture_rows.drop_picture(db, first.id)
+        assert len(picture_rows.list_pictures(db, session)) == 1
 
 
 GROUPS = [
@@ -303,8 +304,8 @@ HOT: dict[str, Callable[[Database, Source], object]] = {
     "put_asset": lambda db, _: put(db, 7, SessionId(1)),
     "settle_source": lambda db, source: call(db, assets.settle_source, source.id, SourceState.STORED, 9),
     "fail_source": lambda db, source: call(db, assets.fail_source, source.id, "x"),
-    "put_picture": lambda db, source: call(db, assets.put_picture, source.id, 1, picture(source)),
-    "has_failed_picture": lambda db, source: call(db, assets.has_failed_picture, source.id),
+    "put_picture": lambda db, source: call(db, picture_rows.put_picture, source.id, 1, picture(source)),
+    "has_failed_picture": lambda db, source: call(db, picture_rows.has_failed_picture, source.id),
     "drop_listing_failures": lambda db, _: call(db, assets.drop_listing_failures, 1),
     "reopen_failed": lambda db, _: call(db, assets.reopen_failed, 1),
     "assets of a session": lambda db, _: call(db, assets.list_assets, 2),

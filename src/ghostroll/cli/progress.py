@@ -9,7 +9,8 @@ from rich.table import Column
 from ghostroll.model import SourceState, Stage
 from ghostroll.observe.meter import Meter
 from ghostroll.observe.wording import say_bytes, say_count
-from ghostroll.state.assets import PictureTally, Tally
+from ghostroll.state.assets import Tally
+from ghostroll.state.pictures import PictureTally
 from ghostroll.station.run import Watcher
 
 _LINE_SECONDS = 5.0  # between two plain lines

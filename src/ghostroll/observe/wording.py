@@ -16,9 +16,9 @@ def say_bytes(size: float) -> str:
 
 def say_seconds(seconds: float) -> str:
     """`0.8 s`, `42 s`, `3 min 05 s`."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
 

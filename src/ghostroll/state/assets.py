@@ -10,7 +10,6 @@ from ghostroll.model import (
     Found,
     JobId,
     Kind,
-    PhotoInfo,
     SessionId,
     Sha256,
     Source,
@@ -31,31 +30,6 @@ class Tally:
     bytes: int
     states: dict[SourceState, int]
     bytes_done: int
-
-
-@dataclass(frozen=True, slots=True)
-class PictureTally:
-    """How far a job's pictures are. `wanted` counts those asked for so far."""
-
-    wanted: int
-    shown: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What became of rendering one source: file names and sizes, or an error."""
-
-    source_id: SourceId
-    path: bytes
-    kind: Kind
-    share: str | None
-    width: int
-    height: int
-    share_bytes: int
-    thumb_bytes: int
-    info: PhotoInfo
-    error: str | None
 
 
 def add_sources(db: sqlite3.Connection, job: JobId, found: Iterable[Found]) -> None:
@@ -177,20 +151,6 @@ def tally(db: sqlite3.Connection, job: JobId) -> Tally:
     )
 
 
-def tally_pictures(db: sqlite3.Connection, job: JobId) -> PictureTally:
-    """Count a job's pictures."""
-    shown, failed = db.execute(
-        "SELECT count(share), count(picture.error) FROM picture JOIN source ON source.id = picture.source_id"
-        " WHERE source.job_id = ?",
-        (job,),
-    ).fetchone()
-    (waiting,) = db.execute(
-        "SELECT count(*) FROM task WHERE job_id = ? AND stage = 'render' AND state IN ('ready', 'running', 'parked')",
-        (job,),
-    ).fetchone()
-    return PictureTally(wanted=shown + failed + waiting, shown=shown, failed=failed)
-
-
 def settle_source(db: sqlite3.Connection, source: SourceId, state: SourceState, asset: AssetId) -> None:
     """The source's bytes are in the library, as this committed asset."""
     db.execute("UPDATE source SET state = ?, asset_id = ?, error = NULL WHERE id = ?", (state, asset, source))
@@ -293,68 +253,6 @@ def set_verified(db: sqlite3.Connection, asset: AssetId, verified_at: int) -> No
     db.execute("UPDATE asset SET verified_at = ? WHERE id = ?", (verified_at, asset))
 
 
-def put_picture(db: sqlite3.Connection, source: SourceId, session: SessionId, picture: Picture) -> None:
-    """Record a source's renditions, or why there are none."""
-    shown = picture.error is None
-    info = picture.info
-    db.execute(
-        "INSERT OR REPLACE INTO picture (source_id, session_id, share, width, height, share_bytes, thumb_bytes,"
-        " taken, camera, lens, exposure, duration, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            source,
-            session,
-            picture.share,
-            picture.width if shown else None,
-            picture.height if shown else None,
-            picture.share_bytes if shown else None,
-            picture.thumb_bytes if shown else None,
-            info.taken,
-            info.camera,
-            info.lens,
-            info.exposure,
-            info.duration,
-            picture.error,
-        ),
-    )
-
-
-def drop_picture(db: sqlite3.Connection, source: SourceId) -> None:
-    """Its renditions are not there (any more)."""
-    db.execute("DELETE FROM picture WHERE source_id = ?", (source,))
-
-
-def has_picture(db: sqlite3.Connection, source: SourceId) -> bool:
-    """Whether a source's renditions are recorded."""
-    row = db.execute("SELECT 1 FROM picture WHERE source_id = ? AND share IS NOT NULL", (source,)).fetchone()
-    return row is not None
-
-
-def has_failed_picture(db: sqlite3.Connection, source: SourceId) -> bool:
-    """Whether a source was given up by the renders."""
-    row = db.execute("SELECT 1 FROM picture WHERE source_id = ? AND error IS NOT NULL", (source,)).fetchone()
-    return row is not None
-
-
-def list_pictures(db: sqlite3.Connection, session: SessionId) -> list[Picture]:
-    """All pictures of a session, failed ones too."""
-    rows = db.execute(
-        "SELECT picture.*, source.path AS path, source.kind AS kind FROM picture"
-        " JOIN source ON source.id = picture.source_id WHERE picture.session_id = ? ORDER BY picture.source_id",
-        (session,),
-    )
-    return [_picture(row) for row in rows]
-
-
-def list_pictures_of_job(db: sqlite3.Connection, job: JobId) -> list[Picture]:
-    """A job's own pictures, failed ones too."""
-    rows = db.execute(
-        "SELECT picture.*, source.path AS path, source.kind AS kind FROM picture"
-        " JOIN source ON source.id = picture.source_id WHERE source.job_id = ? ORDER BY picture.source_id",
-        (job,),
-    )
-    return [_picture(row) for row in rows]
-
-
 def _source(row: sqlite3.Row) -> Source:
     return Source(
         id=SourceId(row["id"]),
@@ -378,19 +276,4 @@ def _asset(row: sqlite3.Row) -> Asset:
         path=row["path"],
         session_id=SessionId(row["session_id"]),
         verified_at=row["verified_at"],
-    )
-
-
-def _picture(row: sqlite3.Row) -> Picture:
-    return Picture(
-        source_id=SourceId(row["source_id"]),
-        path=row["path"],
-        kind=Kind(row["kind"]),
-        share=row["share"],
-        width=row["width"] or 0,
-        height=row["height"] or 0,
-        share_bytes=row["share_bytes"] or 0,
-        thumb_bytes=row["thumb_bytes"] or 0,
-        info=PhotoInfo(row["taken"], row["camera"], row["lens"], row["exposure"], row["duration"]),
-        error=row["error"],
     )

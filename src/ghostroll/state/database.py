@@ -112,8 +112,16 @@ def open_reader(path: str) -> sqlite3.Connection:
 
     Raises StateUnusable where there is nothing to read. Only an owner looks for damage in every page.
     """
-    if not os.path.exists(path):
-        raise StateUnusable(f"there is no state at {path} yet: ingest a card first, or check state.path")
+    try:
+        os.stat(path)
+    except FileNotFoundError as error:
+        raise StateUnusable(
+            f"there is no state at {path} yet: ingest a card first, or check state.path"
+        ) from error
+    except OSError as error:
+        raise StateUnusable(
+            f"the state at {path} can't be opened: {error.strerror}; check its permissions"
+        ) from error
     _check_untouched(path, thorough=False)
     return _connect(path, read_only=True)
 

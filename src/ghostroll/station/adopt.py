@@ -17,7 +17,8 @@ from ghostroll.model import Cause, Safety, SessionId, Source, SourceState, Stage
 from ghostroll.observe.wording import say_count, say_name
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.state.assets import Picture
+from ghostroll.state import pictures as picture_rows
+from ghostroll.state.pictures import Picture
 from ghostroll.station.copy import want_renders
 from ghostroll.station.manifests import ListedContent, ListedJob, ListedSource, Manifest, parse_manifest
 from ghostroll.station.render import SHARE, THUMBS
@@ -196,7 +197,7 @@ def _adopt_job(db: sqlite3.Connection, one: _Session, listed: ListedJob, session
     job_rows.set_safety(db, job, safety, at=listed.secured_at if safety is Safety.SECURED else None)
     tasks.want(db, Stage.PUBLISH, job, session)
     for row in assets.list_sources(db, job, (SourceState.STORED,)):
-        if not assets.has_picture(db, row.id):
+        if not picture_rows.has_picture(db, row.id):
             want_renders(db, row)
     return missing
 
@@ -216,7 +217,7 @@ def _adopt_picture(
     places = _list_renditions(one.manifest.session.encode(), listed)
     if picture is None or not one.present.issuperset(places):
         return
-    assets.put_picture(
+    picture_rows.put_picture(
         db,
         source.id,
         session,

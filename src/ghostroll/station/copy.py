@@ -24,6 +24,7 @@ from ghostroll.model import (
 )
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
+from ghostroll.state import pictures as picture_rows
 from ghostroll.station.session import ensure_session
 from ghostroll.station.wiring import Slot, Wiring
 
@@ -110,6 +111,9 @@ class CopyWork:
     def _record_stored(self, db: sqlite3.Connection, fate: Stored) -> None:
         source = fate.source
         session = fate.healed.session_id if fate.healed else _session_of(db, source)
+        before = assets.find_asset(db, fate.content.sha256)
+        if before is not None and before.session_id != session:
+            self._wiring.outdated.add(before.session_id)
         asset = assets.put_asset(
             db,
             fate.content.sha256,
@@ -152,7 +156,7 @@ def record_failed_copy(db: sqlite3.Connection, settlement: Settlement) -> None:
 
 def forget_picture(db: sqlite3.Connection, source: Source) -> None:
     """A source's bytes are new: what was rendered of others is not its picture."""
-    assets.drop_picture(db, source.id)
+    picture_rows.drop_picture(db, source.id)
     tasks.forget_settled(db, Stage.RENDER, source.id)
 
 
@@ -161,6 +165,6 @@ def want_renders(db: sqlite3.Connection, changed: Source) -> None:
     if changed.kind not in (Kind.RAW, Kind.JPEG, Kind.HEIF, Kind.IMAGE, Kind.VIDEO):
         return
     group = [assets.get_source(db, changed.id), *assets.list_siblings(db, changed)]
-    for source in jobs.choose_renders(group, lambda source: assets.has_failed_picture(db, source)):
+    for source in jobs.choose_renders(group, lambda source: picture_rows.has_failed_picture(db, source)):
         # The newest card's pictures go first: its people are the ones who wait.
         tasks.want(db, Stage.RENDER, source.job_id, source.id, priority=source.job_id)

@@ -25,7 +25,8 @@ from ghostroll.publish.folder import publish_to_folder
 from ghostroll.publish.gallery import order_items, relative_url
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.state.assets import Picture
+from ghostroll.state import pictures as picture_rows
+from ghostroll.state.pictures import Picture
 from ghostroll.station.review import tell_publication, write_records
 from ghostroll.station.wiring import Wiring
 
@@ -87,7 +88,7 @@ def _record(db: sqlite3.Connection, of_session: Sequence[JobId], state: Publicat
 def _collect(db: sqlite3.Connection, session: SessionId) -> tuple[Gallery, Publication]:
     """Everything that a session's gallery says, from the facts as they are."""
     of_session = job_rows.list_jobs_of_session(db, session)
-    pictures = assets.list_pictures(db, session)
+    pictures = picture_rows.list_pictures(db, session)
     state = tell_publication(db, session)
     broken = {picture.source_id for picture in pictures if picture.error is not None}
     total = 0

@@ -11,6 +11,7 @@ from ghostroll.library.identity import clear_incoming, remove_empty_session_fold
 from ghostroll.model import Cause, Safety, Stage
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
+from ghostroll.state import pictures as picture_rows
 from ghostroll.station.render import SHARE, THUMBS
 from ghostroll.station.review import write_records
 from ghostroll.station.wiring import Wiring
@@ -63,7 +64,7 @@ def _rerender_lost(wiring: Wiring) -> None:
         with wiring.database.read() as db:
             name = job_rows.get_session(db, session_id).name.encode()
             pictures = [
-                picture for picture in assets.list_pictures(db, session_id) if picture.share is not None
+                picture for picture in picture_rows.list_pictures(db, session_id) if picture.share is not None
             ]
         with wiring.library.enter() as root:
             lost = [
@@ -77,6 +78,6 @@ def _rerender_lost(wiring: Wiring) -> None:
             continue
         with wiring.database.write() as db:
             for picture in lost:
-                assets.drop_picture(db, picture.source_id)
+                picture_rows.drop_picture(db, picture.source_id)
                 source = assets.get_source(db, picture.source_id)
                 tasks.want_again(db, Stage.RENDER, source.job_id, source.id, priority=source.job_id)

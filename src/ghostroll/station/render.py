@@ -25,7 +25,8 @@ from ghostroll.model import (
 from ghostroll.render.lane import Lane, RenderLimits
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.state.assets import Picture
+from ghostroll.state import pictures as picture_rows
+from ghostroll.state.pictures import Picture
 from ghostroll.station.copy import want_renders
 from ghostroll.station.wiring import Wiring
 
@@ -141,7 +142,7 @@ def record_picture(
     db: sqlite3.Connection, wiring: Wiring, source: Source, session: SessionId, picture: Picture
 ) -> None:
     """Put a picture down, and want its gallery written, though not more often than is good for the disk."""
-    assets.put_picture(db, source.id, session, picture)
+    picture_rows.put_picture(db, source.id, session, picture)
     tasks.want(db, Stage.PUBLISH, source.job_id, session, due=wiring.published.get(session, 0))
 
 

@@ -10,14 +10,16 @@ from typing import Any
 from ghostroll import jobs
 from ghostroll.faults import crash_point
 from ghostroll.jobs import SafetyFacts
-from ghostroll.library.durable import has_size, library_errors, write_whole
+from ghostroll.library.durable import exists, has_size, library_errors, write_whole
 from ghostroll.library.identity import INCOMING
 from ghostroll.library.layout import show_path
 from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manifest, build_sha256sums
 from ghostroll.model import Cause, Job, JobId, Publication, Safety, SessionId, SourceState, Stage
+from ghostroll.observe.wording import say_count
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.state.assets import Picture
+from ghostroll.state import pictures as picture_rows
+from ghostroll.state.pictures import Picture
 from ghostroll.station.wiring import Wiring
 
 
@@ -79,6 +81,8 @@ def _secure(wiring: Wiring, job: Job) -> None:
         )
         return
     write_records(wiring, job.session_id)
+    while wiring.outdated:  # a content that was missing elsewhere has a new home
+        write_records(wiring, wiring.outdated.pop())
     crash_point("secured.promising")
     with wiring.database.promise() as db:
         job_rows.set_safety(db, job.id, Safety.SECURED, at=wiring.now_text())
@@ -87,7 +91,7 @@ def _secure(wiring: Wiring, job: Job) -> None:
     with wiring.database.read() as db:
         tally = assets.tally(db, job.id)
     wiring.log.info(
-        f"{job.volume.label}: all {tally.files} files are safe, the card may be removed",
+        f"{job.volume.label}: {say_count(tally.files, 'file')} safe, that is all: the card may be removed",
         job=job.id,
         card=job.volume.label,
         files=tally.files,
@@ -107,7 +111,7 @@ def _say_unsafe(wiring: Wiring, job: Job, safety: Safety) -> None:
     what = (
         "was removed too early"
         if safety is Safety.INTERRUPTED
-        else f"has {len(failed)} files that can't be read"
+        else f"has {say_count(len(failed), 'file')} that can't be read"
     )
     wiring.log.error(
         f"{job.volume.label} {what}: the card is NOT SAFE to format", job=job.id, card=job.volume.label
@@ -150,7 +154,8 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
             manifest = build_manifest(session, [(job, _entries(db, job)) for job in jobs_of_session])
         folder = session.name.encode()
         with wiring.library.enter() as root, library_errors("writing the manifest"):
-            wiring.folders.make(root, folder)
+            if not exists(root, folder):  # deleted by hand, and not to be made again
+                return
             for name, data in ((SHA256SUMS, sums), (MANIFEST, manifest)):
                 write_whole(root, folder + b"/" + name, data, INCOMING + b"/%s-%d" % (name, session.id))
             wiring.folders.sync(root, [folder])
@@ -158,7 +163,9 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
 
 def _entries(db: sqlite3.Connection, job: Job) -> list[Entry]:
     stored = {asset.id: asset for asset in assets.list_assets_of_job(db, job.id)}
-    pictures = {picture.source_id: _describe(picture) for picture in assets.list_pictures_of_job(db, job.id)}
+    pictures = {
+        picture.source_id: _describe(picture) for picture in picture_rows.list_pictures_of_job(db, job.id)
+    }
     return [
         Entry(source, None if source.asset_id is None else stored[source.asset_id], pictures.get(source.id))
         for source in assets.list_sources(db, job.id)

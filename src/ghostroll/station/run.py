@@ -7,7 +7,9 @@ from typing import Protocol
 from ghostroll.errors import UsageError
 from ghostroll.model import JobId, Publication, Safety
 from ghostroll.state import assets
-from ghostroll.state.assets import PictureTally, Tally
+from ghostroll.state import pictures as picture_rows
+from ghostroll.state.assets import Tally
+from ghostroll.state.pictures import PictureTally
 from ghostroll.station.station import Station
 from ghostroll.station.summary import Moments, Summary, summarize
 from ghostroll.station.wiring import Slot
@@ -89,4 +91,4 @@ def run_leftovers(station: Station, *, stopped: threading.Event) -> None:
 
 def _count(station: Station, job: JobId) -> tuple[Tally, PictureTally]:
     with station.wiring.database.read() as db:
-        return assets.tally(db, job), assets.tally_pictures(db, job)
+        return assets.tally(db, job), picture_rows.tally_pictures(db, job)

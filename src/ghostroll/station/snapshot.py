@@ -8,12 +8,13 @@ from ghostroll.library.manifest import describe_path
 from ghostroll.model import Job, JobId, Source, SourceState
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
+from ghostroll.state import pictures as picture_rows
 
 
 def describe_job(db: sqlite3.Connection, job: Job) -> dict[str, Any]:
     """A job with its counts."""
     tally = assets.tally(db, job.id)
-    pictures = assets.tally_pictures(db, job.id)
+    pictures = picture_rows.tally_pictures(db, job.id)
     session = None if job.session_id is None else job_rows.get_session(db, job.session_id).name
     return {
         "job": job.id,
@@ -54,7 +55,7 @@ def show_job(db: sqlite3.Connection, job_id: JobId, library: bytes, *, files: bo
     failed = assets.list_sources(db, job_id, (SourceState.FAILED,))
     document["failed"] = [_describe_source(source) for source in failed] + [
         {**describe_path("path", picture.path), "state": "no picture", "error": picture.error}
-        for picture in assets.list_pictures_of_job(db, job_id)
+        for picture in picture_rows.list_pictures_of_job(db, job_id)
         if picture.error is not None
     ]
     if files:

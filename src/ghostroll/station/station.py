@@ -71,13 +71,21 @@ class Station:
         """
         state_path = os.fspath(settings.state_path)
         library_path = os.fsencode(settings.library.path)
-        library = open_library(
-            library_path,
-            new_id=f"{clock.random.getrandbits(128):032x}",
-            expected=_recall_library(state_path) or witness.recall(library_path),
-            filesystem=tell_filesystem(library_path),
-            allow_weak=settings.library.allow_weak_filesystem,
-        )
+        recorded, remembered = _recall_library(state_path), witness.recall(library_path)
+        try:
+            library = open_library(
+                library_path,
+                new_id=f"{clock.random.getrandbits(128):032x}",
+                expected=recorded or remembered,
+                filesystem=tell_filesystem(library_path),
+                allow_weak=settings.library.allow_weak_filesystem,
+            )
+        except LibraryNotThere as error:
+            if recorded is None and remembered is not None:
+                raise LibraryNotThere(
+                    f"{error}; if it is gone for good, remove its line from {witness.file}"
+                ) from error
+            raise
         ownership = Ownership.take(state_path, command=command)
         try:
             database = Database(state_path)

@@ -12,6 +12,7 @@ from ghostroll.model import Cause, Job, JobId, Safety, SourceState, Stage
 from ghostroll.observe.meter import Reading
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
+from ghostroll.state import pictures as picture_rows
 from ghostroll.station.wiring import Wiring
 
 _SOME_FAILED = 3
@@ -45,7 +46,7 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         known_in = None if job.session_id is not None else _find_newest_session(db, job_id)
         unlisted = assets.list_unlisted(db, job_id)
         failed_sources = assets.list_sources(db, job_id, (SourceState.FAILED,))
-        pictures = [] if job.session_id is None else assets.list_pictures_of_job(db, job_id)
+        pictures = [] if job.session_id is None else picture_rows.list_pictures_of_job(db, job_id)
         parked = tasks.list_parked(db, job_id)
         waiting = tasks.list_parked_stages(db, job_id)
     failed = [

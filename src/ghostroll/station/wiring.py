@@ -56,6 +56,9 @@ class Wiring:
     review_lock: threading.Lock = field(default_factory=threading.Lock)
     records_lock: threading.Lock = field(default_factory=threading.Lock)
     session_lock: threading.Lock = field(default_factory=threading.Lock)
+    outdated: set[SessionId] = field(
+        default_factory=set
+    )  # sessions whose records on disk name what has moved away
     published: dict[SessionId, float] = field(
         default_factory=dict
     )  # boot time until which a gallery may rest
