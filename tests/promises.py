@@ -70,8 +70,11 @@ def check_records(library: Path) -> None:
         )
 
 
-def check_finished(library: Path, card: Path) -> None:
-    """What holds after a run that ended well: everything, once, verified, named and shown."""
+def check_finished(library: Path, card: Path, *, aside: int = 0) -> None:
+    """What holds after a run that ended well: everything, once, verified, named and shown.
+
+    `aside` is how many damaged files were moved out of the way.
+    """
     check_always(library, card)
     originals = list_originals(library)
     contents = set(hash_tree(card).values())
@@ -79,7 +82,7 @@ def check_finished(library: Path, card: Path) -> None:
     recorded = {path for (path,) in ask(library, "SELECT path FROM asset")}
     assert recorded == set(originals), "a file without a record, or a record without a file"
     assert os.listdir(library / ".ghostroll" / "incoming") == []
-    assert os.listdir(library / ".ghostroll" / "aside") == []
+    assert len(os.listdir(library / ".ghostroll" / "aside")) == aside
     assert not ask(library, "SELECT 1 FROM task WHERE state IN ('ready', 'running', 'parked')")
     assert not ask(library, "SELECT 1 FROM job WHERE safety <> 'secured'")
     assert not ask(library, "SELECT 1 FROM job WHERE session_id IS NOT NULL AND publication <> 'complete'")

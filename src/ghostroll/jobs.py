@@ -116,19 +116,20 @@ def decide_publication(*, safeties: Iterable[Safety], rendering: bool, session: 
     return Publication.LIVE if under_way or rendering else Publication.COMPLETE
 
 
-def choose_renders(group: Sequence[Source], is_broken: Callable[[SourceId], bool]) -> list[Source]:
+def choose_renders(
+    group: Sequence[Source], is_broken: Callable[[SourceId], bool], *, waiting: bool = True
+) -> list[Source]:
     """Which files of one name (`IMG_0001.*` of one folder) get a picture of their own.
 
     RAW and JPEG of one number are one item, shown by the JPEG. The RAW stands in where the JPEG is not
-    in this job's part of the library, or its picture is broken.
+    in this job's part of the library, or its picture is broken. `waiting`: whether pending ones still come.
     """
+    there = (SourceState.STORED, SourceState.PENDING) if waiting else (SourceState.STORED,)
     chosen = [
         source for source in group if source.state is SourceState.STORED and source.kind in _SHOWN_ALONE
     ]
     stands = any(
-        source.kind in _STANDS_FOR_RAW
-        and source.state in (SourceState.STORED, SourceState.PENDING)
-        and not is_broken(source.id)
+        source.kind in _STANDS_FOR_RAW and source.state in there and not is_broken(source.id)
         for source in group
     )
     if not stands:

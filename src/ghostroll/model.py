@@ -65,6 +65,7 @@ class Cause(StrEnum):
     NO_SPACE = "no-space"  # room on the library's disk
     LIBRARY_GONE = "library-gone"  # the library's disk to be mounted
     NETWORK_DOWN = "network-down"
+    TARGET = "target"  # the place of the gallery to be writable
     CLOCK_UNSET = "clock-unset"
     NO_WORKER = "no-worker"  # render workers to start again, at the next start of the program
 
@@ -155,6 +156,11 @@ class Asset:
     path: bytes
     session_id: SessionId
     verified_at: int
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether nobody found its bytes damaged: `verify` records those as verified at 0."""
+        return self.verified_at > 0
 
 
 @dataclass(frozen=True, slots=True)

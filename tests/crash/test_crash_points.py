@@ -32,6 +32,7 @@ def find_points() -> list[str]:
 
 
 POINTS = find_points()
+ONLY_AT_FIRST = {"state.migrating", "state.migrated", "session.making", "session.made", "session.synced"}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,34 @@ def test_killed_at_a_point(
     assert again.code == 0, again.err
     assert again.document["secured"] is True
     check_finished(library, card)
+    assert list_renditions(library) == clean[0]
+
+
+def cut_short(place: Path, card: Path) -> tuple[dict[str, str], Path]:
+    """A library whose ingest was killed half-way, and in which one stored file has rotted and was found damaged."""
+    library = place / "library"
+    env = environment(place, library, GHOSTROLL_COPY__BATCH_FILES="1", GHOSTROLL_COPY__THREADS_PER_CARD="1")
+    killed = run_command(env | {"GHOSTROLL_CRASH_AT": "copy.read:4"}, "ingest", card, "--json")
+    assert killed.code == KILLED, killed.err
+    stored = next(path for path in sorted(library.glob("*/originals/**/*.JPG")))
+    data = bytearray(stored.read_bytes())
+    data[len(data) // 2] ^= 1
+    stored.write_bytes(data)
+    assert run_command(env, "verify").code == 3
+    return env, library
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in ONLY_AT_FIRST])
+def test_killed_while_going_on(
+    point: str, card: Path, clean: tuple[dict[bytes, str], set[str]], tmp_path: Path
+) -> None:
+    """Killed while it resumes and heals, and started once more, an ingest still ends as an undisturbed one."""
+    env, library = cut_short(tmp_path, card)
+    killed = run_command(env | {"GHOSTROLL_CRASH_AT": point}, "ingest", card, "--json")
+    assert killed.code == KILLED, f"never got to {point}"
+    again = run_command(env, "ingest", card, "--json")
+    assert again.code == 0, again.err
+    check_finished(library, card, aside=1)
     assert list_renditions(library) == clean[0]
 
 

@@ -4,31 +4,18 @@ A pulled or swapped card does not make `read()` fail. What tells is the disk's `
 rises at every change of the medium (kernel: Documentation/ABI/stable/sysfs-block), and its size.
 """
 
-import contextlib
 import os
-import re
 from dataclasses import dataclass
 
 import pyudev
 
+from ghostroll.cards.mounts import find_mount, read_mounts
 from ghostroll.errors import CardGone, UsageError
 from ghostroll.model import Volume
 
 _SECTOR = 512  # bytes; the unit of `size` in sysfs, whatever the disk's own
-_ESCAPED = re.compile(rb"\\([0-7]{3})")
 # Filesystems whose statvfs id is made from their UUID (kernel: ext4/super.c, xfs_super.c, btrfs/super.c).
 _ID_FROM_UUID = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of mountinfo, as far as it matters here."""
-
-    device: int
-    root: bytes
-    point: bytes
-    filesystem: str
-    source: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,40 +49,10 @@ class Medium:
             raise CardGone("the card was pulled or swapped: put it back in and the copy goes on")
 
 
-def parse_mountinfo(text: bytes) -> list[Mount]:
-    """The mounts in a mountinfo file (format: proc(5)), later ones on top."""
-    mounts = []
-    for line in text.splitlines():
-        fields = line.split(b" ")
-        with contextlib.suppress(ValueError, IndexError):
-            tail = fields.index(b"-")
-            major, minor = fields[2].split(b":")
-            mounts.append(
-                Mount(
-                    os.makedev(int(major), int(minor)),
-                    _unescape(fields[3]),
-                    _unescape(fields[4]),
-                    fields[tail + 1].decode("ascii", "replace"),
-                    _unescape(fields[tail + 2]),
-                )
-            )
-    return mounts
-
-
-def find_mount(path: bytes, mounts: list[Mount]) -> Mount | None:
-    """The mount that a real path is on: the one with the longest mount point, the topmost of equals."""
-    best: Mount | None = None
-    for mount in mounts:
-        inside = path == mount.point or path.startswith(mount.point.rstrip(b"/") + b"/")
-        if inside and (best is None or len(mount.point) >= len(best.point)):
-            best = mount
-    return best
-
-
 def tell_filesystem(path: bytes) -> str:
     """The type of the filesystem that a path (or the nearest folder above it) is on; "" if unknown."""
     real = os.path.realpath(path)
-    mount = find_mount(real, _read_mounts())
+    mount = find_mount(real, read_mounts())
     return "" if mount is None else mount.filesystem
 
 
@@ -117,7 +74,7 @@ def identify_volume(path: bytes) -> tuple[Volume, Medium]:
         raise UsageError(
             f"{shown} can't be read ({error.strerror}): give the folder where the card is mounted"
         ) from error
-    mount = find_mount(real, _read_mounts())
+    mount = find_mount(real, read_mounts())
     disk = _find_disk(found.st_dev)
     filesystem = mount.filesystem if mount is not None else ""
     uuid, label = _ask_udev(found.st_dev)
@@ -136,11 +93,6 @@ def identify_volume(path: bytes) -> tuple[Volume, Medium]:
     )
     diskseq = None if disk is None else _read(disk, "diskseq")
     return volume, Medium(real, found.st_dev, found.st_ino, disk, diskseq)
-
-
-def _read_mounts() -> list[Mount]:
-    with open("/proc/self/mountinfo", "rb") as file:
-        return parse_mountinfo(file.read())
 
 
 def _find_disk(device: int) -> str | None:
@@ -171,7 +123,3 @@ def _read(folder: str, name: str) -> str:
 def _as_text(path: bytes) -> str:
     """A path as text that can be stored, a different one for each: it need not be UTF-8."""
     return path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
-
-
-def _unescape(field: bytes) -> bytes:
-    return _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), field)

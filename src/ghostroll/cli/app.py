@@ -15,6 +15,7 @@ from ghostroll.cli.reports import jobs, show, status
 from ghostroll.cli.streams import open_streams
 from ghostroll.cli.upkeep import adopt, close, retry, verify
 from ghostroll.errors import GhostrollError, StateUnusable, UsageError
+from ghostroll.observe.wording import say_name
 
 app = typer.Typer(
     name="ghostroll",
@@ -76,7 +77,8 @@ def _say_trouble(error: sqlite3.DatabaseError) -> str:
 
 
 def _tell(sentence: str, exit_code: int) -> int:
-    sys.stderr.write(sentence if sentence.startswith("Usage:") else f"ghostroll: {sentence}\n")
+    shown = "\n".join(say_name(line) for line in sentence.splitlines())  # it may hold a card's names
+    sys.stderr.write(f"{shown}\n" if shown.startswith("Usage:") else f"ghostroll: {shown}\n")
     return exit_code
 
 

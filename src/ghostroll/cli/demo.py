@@ -53,10 +53,10 @@ def demo(
             console.print(Text(f"made a card with {len(made.files)} files: {made.root}"), soft_wrap=True)
     library = Library(path=into / "library", allow_weak_filesystem=True, keep_free_mib=16)
     with (
+        catch_stops(quiet=as_json) as stopped,
         open_station(
             Settings(library=library), "demo", quiet=as_json, bars=console.is_terminal, witness=Witness(None)
         ) as station,
-        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
     ):
         watcher = choose_watcher(station.wiring.meter, console, quiet=as_json)
         summary = run_ingest(station, os.fsencode(card), session=None, watcher=watcher, stopped=stopped)

@@ -53,6 +53,8 @@ def _say_cause(cause: Cause) -> str:
             words = "the library's disk"
         case Cause.NO_WORKER:
             words = "a render worker that starts"
+        case Cause.TARGET:
+            words = "the gallery's folder to be writable"
         case Cause.NETWORK_DOWN:
             words = "the network"
         case Cause.CLOCK_UNSET:

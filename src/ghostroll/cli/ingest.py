@@ -34,13 +34,11 @@ def ingest(
     Example: ghostroll ingest /media/me/EOS_DIGITAL
     """
     settings = load(config)
-    find_card(
-        os.fsencode(path), os.fsencode(settings.library.path)
-    )  # told before a library is made, maybe on the card
+    find_card(os.fsencode(path), settings)  # told before a library is made, maybe on the card
     console = Console(highlight=False)
     with (
+        catch_stops(quiet=as_json) as stopped,
         open_station(settings, f"ingest {path}", quiet=as_json, bars=console.is_terminal) as station,
-        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
     ):
         watcher = choose_watcher(station.wiring.meter, console, quiet=as_json)
         summary = run_ingest(station, os.fsencode(path), session=session, watcher=watcher, stopped=stopped)

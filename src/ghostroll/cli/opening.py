@@ -15,6 +15,9 @@ from ghostroll.station.station import Station
 from ghostroll.station.wiring import Sources
 from ghostroll.station.witness import Witness
 
+_PATIENCE = 5.0  # seconds for every thread to notice a stop
+_LAST_PATIENCE = 15.0  # more seconds, said to the person; a large file on a slow disk takes that long to sync
+
 
 def real_clock() -> Sources:
     """The machine's own time and randomness."""
@@ -50,9 +53,13 @@ def open_station(
     try:
         yield station
     finally:
-        if not station.close():
-            # A thread hangs in the kernel and can't be ended; what it was doing is recovered next time.
+        if not station.close(_PATIENCE):
             sys.stderr.write(
-                "ghostroll: the card or a disk does not answer any more: pull it, then run the same command again\n"
+                "waiting for a slow disk or card; Ctrl-C ends at once, and nothing verified is lost\n"
             )
-            os._exit(CardGone.exit_code)
+            if not station.close(_LAST_PATIENCE):
+                # A thread hangs in the kernel and can't be ended; what it was doing is recovered next time.
+                sys.stderr.write(
+                    "ghostroll: the card or a disk does not answer any more: check both, then run the same command again\n"
+                )
+                os._exit(CardGone.exit_code)

@@ -2,9 +2,8 @@
 
 import os
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -12,20 +11,21 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def catch_stops(notify: Callable[[], None], *, quiet: bool) -> Iterator[threading.Event]:
-    """An event that the first signal sets; `notify` wakes whoever waits for it. Signals are as before afterwards."""
+def catch_stops(*, quiet: bool) -> Iterator[threading.Event]:
+    """An event that the first signal sets, for loops that look at it now and then.
+
+    Stands around everything that a second signal must be able to end, the closing of a station included.
+    """
     stopped = threading.Event()
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def hear(number: int, _frame: FrameType | None) -> None:
         if stopped.is_set():
             os._exit(128 + number)
         stopped.set()
         if not quiet:
-            sys.stderr.write("\nstopping; once more to stop at once\n")
-        # Not in the signal's own frame: it may have interrupted the waiter inside the very lock it needs.
-        threading.Thread(target=notify, name="stop-notice").start()
+            os.write(2, b"\nstopping; once more to stop at once\n")
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    before = {number: signal.signal(number, hear) for number in _SIGNALS}
     try:
         yield stopped
     finally:

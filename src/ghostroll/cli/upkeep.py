@@ -41,8 +41,8 @@ def retry(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption 
     """
     console = Console(highlight=False)
     with (
+        catch_stops(quiet=as_json) as stopped,
         open_station(load(config), f"retry {job}", quiet=as_json, bars=console.is_terminal) as station,
-        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
     ):
         _check_card(require_job(station.wiring, JobId(job)))
         revived, number = revive_job(station.wiring, JobId(job))
@@ -75,8 +75,8 @@ def close(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption 
     Example: ghostroll close 42
     """
     with (
+        catch_stops(quiet=as_json) as stopped,
         open_station(load(config), f"close {job}", quiet=True) as station,
-        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
     ):
         missing = close_job(station.wiring, JobId(job))
         run_leftovers(station, stopped=stopped)
@@ -111,8 +111,8 @@ def verify(
     found: list[dict[str, Any]] = []
     files = size = 0
     with (
+        catch_stops(quiet=as_json) as stopped,
         open_station(load(config), "verify", quiet=True) as station,
-        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
         _bar(console, quiet=as_json) as bar,
     ):
         if job is not None:
@@ -147,8 +147,8 @@ def adopt(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """
     console = Console(highlight=False)
     with (
+        catch_stops(quiet=as_json) as stopped,
         open_station(load(config), "adopt", quiet=as_json) as station,
-        catch_stops(station.engine.bell.ring, quiet=as_json) as stopped,
     ):
         adopted = adopt_sessions(station.wiring)
         run_leftovers(station, stopped=stopped)

@@ -269,6 +269,10 @@ class Settings:
         return self.state.path or self.library.path / ".ghostroll" / "state.db"
 
 
+def _show_default(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"'
+
+
 def disagreements(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield what is wrong between values that are each fine alone: the keys that take part, a sentence."""
     render, publish = settings.render, settings.publish
@@ -282,3 +286,9 @@ def disagreements(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("publish.target", "publish.s3.bucket"), "s3 needs a bucket; set publish.s3.bucket"
         # Goes away, with its test, when the S3 target is there.
         yield ("publish.target",), "s3 is not available in this version; use folder"
+    # What is not done must not be promised, least of all what keeps pictures private.
+    default = Publish()
+    for key in ("auto", "only", "originals", "viewer_originals"):
+        if getattr(publish, key) != getattr(default, key):
+            shown = _show_default(getattr(default, key))
+            yield (f"publish.{key}",), f"only {shown} is available in this version"

@@ -89,11 +89,15 @@ class Records(Protocol):
 
 
 class ContentClaims:
-    """Contents under way, so that of two cards with the same photo one waits until the other has settled."""
+    """Contents and names under way.
+
+    Of two cards with the same photo one waits until the other has settled; two files never get one name.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._taken: set[Sha256] = set()
+        self._places: set[bytes] = set()
 
     def take(self, contents: set[Sha256]) -> None:
         """Own these contents until `give_back`. All at once or none, so that two batches can't block each other."""
@@ -101,10 +105,19 @@ class ContentClaims:
             self._condition.wait_for(lambda: not contents & self._taken)
             self._taken |= contents
 
-    def give_back(self, contents: set[Sha256]) -> None:
-        """Let others have them."""
+    def reserve(self, place: bytes) -> bool:
+        """Own a name in the library until `give_back`; False where another batch has it."""
+        with self._condition:
+            if place in self._places:
+                return False
+            self._places.add(place)
+            return True
+
+    def give_back(self, contents: set[Sha256], places: set[bytes]) -> None:
+        """Let others have them: what was stored is recorded, or never will be."""
         with self._condition:
             self._taken -= contents
+            self._places -= places
             self._condition.notify_all()
 
 
@@ -143,6 +156,7 @@ class Copier:
         self._reader_lock, self._now, self._progress = reader_lock, now, progress
         self._reader = ContentReader(rules.chunk)
         self._owned: set[Sha256] = set()
+        self._places: set[bytes] = set()
         self._interrupted = threading.Event()
 
     def interrupt(self) -> None:
@@ -151,8 +165,8 @@ class Copier:
 
     def release(self) -> None:
         """The last batch is recorded, or never will be: others may have its contents."""
-        self._claims.give_back(self._owned)
-        self._owned = set()
+        self._claims.give_back(self._owned, self._places)
+        self._owned, self._places = set(), set()
 
     def close(self) -> None:
         """Give the buffer back."""
@@ -261,7 +275,7 @@ class Copier:
         """The library has this content, says its record. Look, unless somebody looked lately."""
         # An age below zero comes from a clock that was not set then or is not set now: it proves nothing.
         lately = 0 <= self._now() - asset.verified_at < self._rules.reverify_seconds
-        if lately and has_size(root, asset.path, asset.size):
+        if lately and asset.is_believed and has_size(root, asset.path, asset.size):
             return Duplicate(item.source, item.content, asset, None)
         if self._matches(root, asset.path, item.content):
             return Duplicate(item.source, item.content, asset, self._now())
@@ -282,6 +296,9 @@ class Copier:
 
     def _give_name(self, root: int, item: _Staged) -> bytes:
         for place in vary_place(self._records.place(item.source)):
+            if not self._claims.reserve(place):
+                continue  # another thread's, and not recorded yet
+            self._places.add(place)
             taken = self._records.find_asset_at(place)
             if taken is not None and taken.sha256 != item.content.sha256:
                 continue

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ghostroll.disk import make_folder
 from ghostroll.errors import LibraryNotThere, UsageError
 from ghostroll.library.durable import (
     Folders,
@@ -87,7 +88,7 @@ def open_library(
     weak = filesystem not in _STRONG and not allow_weak
     try:
         if expected is None and not weak:
-            os.makedirs(path, 0o775, exist_ok=True)
+            make_folder(path, 0o775)
         root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError as error:
         if expected is None:

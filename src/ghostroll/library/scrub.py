@@ -57,16 +57,15 @@ def find_foreign(root: int, session: str, is_recorded: Callable[[bytes], bool]) 
     """Files among a session's originals that no record knows."""
     top = session.encode() + b"/" + ORIGINALS
     start = os.fsencode(f"/proc/self/fd/{root}/")
-    for folder, _, names in os.walk(start + top, onerror=_raise_unless_gone):
+    troubles: list[OSError] = []
+    for folder, _, names in os.walk(start + top, onerror=troubles.append):
         for name in sorted(names):
             path = os.path.join(folder, name)[len(start) :]
             if not is_recorded(path):
                 size = os.stat(path, dir_fd=root, follow_symlinks=False).st_size
                 yield Checked(path, size, Finding.FOREIGN, None)
-
-
-def _raise_unless_gone(error: OSError) -> None:
-    if not isinstance(
-        error, FileNotFoundError
-    ):  # a session deleted by hand has its files reported as missing
-        raise error
+    for trouble in troubles:
+        if not isinstance(
+            trouble, FileNotFoundError
+        ):  # of a session deleted by hand the files are named as missing
+            yield Checked(os.fsencode(trouble.filename)[len(start) :], 0, Finding.UNREADABLE, None)

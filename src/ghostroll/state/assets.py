@@ -182,6 +182,12 @@ def reopen_assets(db: sqlite3.Connection, assets: Iterable[AssetId], job: JobId)
     return reopened
 
 
+def list_stored_as(db: sqlite3.Connection, asset: AssetId) -> list[Source]:
+    """The sources that an asset was made from: those that may have a picture of it."""
+    rows = db.execute("SELECT * FROM source WHERE asset_id = ? AND state = 'stored'", (asset,))
+    return [_source(row) for row in rows]
+
+
 def find_asset(db: sqlite3.Connection, sha256: Sha256) -> Asset | None:
     """The asset of this content, if the ledger knows one. The file still has to be looked at."""
     row = db.execute("SELECT * FROM asset WHERE sha256 = ?", (sha256,)).fetchone()

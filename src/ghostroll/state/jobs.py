@@ -86,6 +86,11 @@ def drop_job(db: sqlite3.Connection, job: JobId) -> None:
     db.execute("DELETE FROM job WHERE id = ?", (job,))
 
 
+def reopen_publication(db: sqlite3.Connection, job: JobId) -> None:
+    """A job goes on, so its gallery, if there is one, is not complete any more."""
+    db.execute("UPDATE job SET publication = 'live' WHERE id = ? AND publication = 'complete'", (job,))
+
+
 def set_root(db: sqlite3.Connection, job: JobId, root: bytes) -> None:
     """The volume was seen mounted at another place."""
     db.execute("UPDATE job SET root = ? WHERE id = ?", (root, job))

@@ -8,36 +8,18 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from ghostroll.disk import make_folder
 from ghostroll.errors import StateHeld, StateUnusable
 
 
 def make_state_folder(state_path: str) -> None:
-    """Make the folder of a state where there is none; its name survives a power cut on return.
-
-    Raises StateUnusable where it can't be made.
-    """
-    missing = []
-    folder = os.path.dirname(os.path.abspath(state_path))
-    while not os.path.isdir(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
+    """See to it that the state's folder exists, durably. Raises StateUnusable."""
     try:
-        for path in reversed(missing):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(path)
-            _sync_folder(os.path.dirname(path))
+        make_folder(os.path.dirname(os.path.abspath(state_path)))
     except OSError as error:
         raise StateUnusable(
             f"the folder for the state at {state_path} can't be made ({error.strerror}): check state.path"
         ) from error
-
-
-def _sync_folder(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Ownership:

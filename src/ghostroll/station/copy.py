@@ -1,6 +1,7 @@
 """Copy: files of one card into the library, and what each of them means for the ledger."""
 
 import contextlib
+import functools
 import sqlite3
 from collections.abc import Sequence
 
@@ -10,9 +11,10 @@ from ghostroll.engine.settle import Outcome, Settlement
 from ghostroll.library.copying import Copied, Copier, CopyRules, Duplicate, Failed, Stored
 from ghostroll.library.layout import place_original, show_path
 from ghostroll.model import (
+    PICTURE_KINDS,
     Asset,
     Cause,
-    Kind,
+    Safety,
     SessionId,
     Sha256,
     Source,
@@ -110,7 +112,7 @@ class CopyWork:
 
     def _record_stored(self, db: sqlite3.Connection, fate: Stored) -> None:
         source = fate.source
-        session = fate.healed.session_id if fate.healed else _session_of(db, source)
+        session = fate.healed.session_id if fate.healed else _session_of_job(db, source)
         before = assets.find_asset(db, fate.content.sha256)
         if before is not None and before.session_id != session:
             self._wiring.outdated.add(before.session_id)
@@ -120,12 +122,16 @@ class CopyWork:
             size=fate.content.size,
             head=fate.content.head,
             path=fate.path,
-            session=session,
+            session=_require(session),
             verified_at=fate.verified_at,
         )
-        state = SourceState.DUPLICATE if fate.healed else SourceState.STORED
-        assets.settle_source(db, source.id, state, asset)
-        forget_picture(db, source)  # of the bytes that this file had before, if it was changed on the card
+        stored_by = [other.id for other in assets.list_stored_as(db, asset)]
+        here = session == _session_of_job(db, source) and stored_by in ([], [source.id])
+        assets.settle_source(db, source.id, SourceState.STORED if here else SourceState.DUPLICATE, asset)
+        # Whatever was rendered of this file's earlier bytes, or of damaged ones, is not its picture.
+        for shown in assets.list_stored_as(db, asset):
+            forget_picture(db, shown)
+            want_renders(db, shown)
         want_renders(db, source)
 
     def _record_duplicate(self, db: sqlite3.Connection, fate: Duplicate) -> None:
@@ -138,11 +144,15 @@ class CopyWork:
         want_renders(db, fate.source)
 
 
-def _session_of(db: sqlite3.Connection, source: Source) -> SessionId:
-    job = job_rows.get_job(db, source.job_id)
-    if job is None or job.session_id is None:
+def _require(session: SessionId | None) -> SessionId:
+    if session is None:
         raise AssertionError("a file was stored for a job without a session")
-    return job.session_id
+    return session
+
+
+def _session_of_job(db: sqlite3.Connection, source: Source) -> SessionId | None:
+    job = job_rows.get_job(db, source.job_id)
+    return None if job is None else job.session_id
 
 
 def record_failed_copy(db: sqlite3.Connection, settlement: Settlement) -> None:
@@ -162,9 +172,12 @@ def forget_picture(db: sqlite3.Connection, source: Source) -> None:
 
 def want_renders(db: sqlite3.Connection, changed: Source) -> None:
     """Queue the pictures of all files that share a number with one whose fate has changed."""
-    if changed.kind not in (Kind.RAW, Kind.JPEG, Kind.HEIF, Kind.IMAGE, Kind.VIDEO):
+    if changed.kind not in PICTURE_KINDS:
         return
     group = [assets.get_source(db, changed.id), *assets.list_siblings(db, changed)]
-    for source in jobs.choose_renders(group, lambda source: picture_rows.has_failed_picture(db, source)):
+    job = job_rows.get_job(db, changed.job_id)
+    waiting = job is None or job.safety is not Safety.CLOSED
+    broken = functools.partial(picture_rows.has_failed_picture, db)
+    for source in jobs.choose_renders(group, broken, waiting=waiting):
         # The newest card's pictures go first: its people are the ones who wait.
         tasks.want(db, Stage.RENDER, source.job_id, source.id, priority=source.job_id)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ghostroll import jobs
 from ghostroll.engine.settle import Outcome
-from ghostroll.library.durable import library_errors
+from ghostroll.library.durable import exists, library_errors
 from ghostroll.library.layout import show_path
 from ghostroll.model import (
     Gallery,
@@ -27,6 +27,7 @@ from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
 from ghostroll.state.pictures import Picture
+from ghostroll.station.render import SHARE, THUMBS
 from ghostroll.station.review import tell_publication, write_records
 from ghostroll.station.wiring import Wiring
 
@@ -58,6 +59,7 @@ class PublishWork:
             else:  # deleted by hand: there is nothing to show, and nobody to show it to
                 state = Publication.COMPLETE
         if state is Publication.COMPLETE:
+            sync_renditions(wiring, name.encode())
             write_records(wiring, session)
         ended = wiring.clock.boot()
         if gallery.items:
@@ -76,6 +78,13 @@ class PublishWork:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def sync_renditions(wiring: Wiring, session: bytes) -> None:
+    """On return the names of a session's renditions are on the medium, as their bytes are already."""
+    with wiring.library.enter() as root, library_errors("syncing the renditions"):
+        folders = [session + b"/" + folder for folder in (SHARE, THUMBS)]
+        wiring.folders.sync(root, [folder for folder in folders if exists(root, folder)])
 
 
 def _record(db: sqlite3.Connection, of_session: Sequence[JobId], state: Publication, at: str) -> None:

@@ -39,7 +39,7 @@ def recover(wiring: Wiring) -> None:
             if job.session_id is not None:
                 tasks.want(db, Stage.PUBLISH, job.id, job.session_id)
         # Waiting for room or for the library is over: it is there. Copies wait for their card instead.
-        tasks.unpark(db, (Cause.LIBRARY_GONE, Cause.NO_SPACE, Cause.NO_WORKER))
+        tasks.unpark(db, (Cause.LIBRARY_GONE, Cause.NO_SPACE, Cause.NO_WORKER, Cause.TARGET))
         for job in job_rows.list_jobs(db, safety=(Safety.INTERRUPTED, Safety.ATTENTION)):
             tasks.park(db, job.id, (Stage.COPY,), Cause.CARD_GONE)
 

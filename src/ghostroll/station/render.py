@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from ghostroll.engine.settle import Outcome, Settlement
-from ghostroll.errors import InnocentError, NoWorker, PermanentError
+from ghostroll.errors import InnocentError, NoWorker, PermanentError, TransientError
 from ghostroll.faults import crash_point
 from ghostroll.library.durable import has_size, library_errors, write_whole
 from ghostroll.library.identity import INCOMING
@@ -61,16 +61,22 @@ class RenderWork:
         with wiring.database.read() as db:
             source = assets.get_source(db, SourceId(task.subject))
             if source.asset_id is None:
-                return [Outcome(task)]  # its asset is being replaced; the new one will be rendered
+                # Its bytes are being copied anew. If that ended while this was settled, nobody else would ask.
+                return [Outcome(task, facts=lambda db: _want_if_copied(db, source))]
             asset = assets.get_asset(db, source.asset_id)
             job = job_rows.get_job(db, source.job_id)
             if job is None or job.session_id is None:
                 raise AssertionError("a picture is wanted of a job without a session")
             session = job_rows.get_session(db, job.session_id)
         with wiring.library.enter() as root:
-            if not has_size(root, asset.path, asset.size):
-                raise PermanentError("its file is not in the library any more")
-            rendered = self._render(os.path.join(wiring.library.path, asset.path), source.kind)
+            if not asset.is_believed or not has_size(root, asset.path, asset.size):
+                raise PermanentError("its file in the library is damaged or gone: put the card in again")
+            try:
+                rendered = self._render(os.path.join(wiring.library.path, asset.path), source.kind)
+            except (PermanentError, TransientError):
+                if self._is_replaced(source):
+                    raise InnocentError("its file was copied anew meanwhile") from None
+                raise
             name = name_rendition(source.path, asset.sha256)
             self._store(root, session.name.encode(), name.encode(), rendered, source)
         wiring.meter.count(Stage.RENDER, items=1, size=len(rendered.share) + len(rendered.thumb))
@@ -88,6 +94,10 @@ class RenderWork:
             raise
         self._vain = 0
         return rendered
+
+    def _is_replaced(self, source: Source) -> bool:
+        with self._wiring.database.read() as db:
+            return assets.get_source(db, source.id).asset_id != source.asset_id
 
     def settled(self) -> None:
         """Nothing is held between runs."""
@@ -125,6 +135,11 @@ def _describe(source: Source, name: str, rendered: Rendered) -> Picture:
         info=rendered.info,
         error=None,
     )
+
+
+def _want_if_copied(db: sqlite3.Connection, source: Source) -> None:
+    if assets.get_source(db, source.id).asset_id is not None:
+        tasks.want_again(db, Stage.RENDER, source.job_id, source.id, priority=source.job_id)
 
 
 def _record(

@@ -68,7 +68,7 @@ def _secure(wiring: Wiring, job: Job) -> None:
     with wiring.database.read() as db:
         wanted = assets.list_assets_of_job(db, job.id)
     with wiring.library.enter() as root, library_errors("looking at the session's files"):
-        lost = [asset.id for asset in wanted if not has_size(root, asset.path, asset.size)]
+        lost = [one.id for one in wanted if not one.is_believed or not has_size(root, one.path, one.size)]
     if lost:
         with wiring.database.write() as db:
             reopened = assets.reopen_assets(db, lost, job.id)
@@ -137,7 +137,10 @@ def tell_publication(db: sqlite3.Connection, session: SessionId) -> Publication:
     of_session = job_rows.list_jobs_of_session(db, session)
     return jobs.decide_publication(
         safeties=[job.safety for job in of_session],
-        rendering=any(tasks.has_open(db, job.id, (Stage.RENDER,)) for job in of_session),
+        rendering=any(
+            tasks.has_open(db, job.id, (Stage.RENDER,)) or Cause.NO_WORKER in tasks.list_parked(db, job.id)
+            for job in of_session
+        ),
         session=True,
     )
 

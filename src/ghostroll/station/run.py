@@ -5,6 +5,7 @@ import threading
 from typing import Protocol
 
 from ghostroll.errors import UsageError
+from ghostroll.library.layout import show_path
 from ghostroll.model import JobId, Publication, Safety
 from ghostroll.state import assets
 from ghostroll.state import pictures as picture_rows
@@ -79,6 +80,8 @@ def run_ingest(
         watcher.show(*_count(station, slot.job))
     finally:
         watcher.close()
+    if station.get_job(slot.job) is None:
+        raise UsageError(f"there is no file in {show_path(path)}: is the card mounted there?")
     return summarize(station.wiring, slot.job, course.tell_moments())
 
 

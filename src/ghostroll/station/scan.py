@@ -111,7 +111,7 @@ class ScanWork:
                 if source.asset_id is None or item.path in settled:
                     continue
                 asset = stored[source.asset_id]
-                if not asset.verified_at or not has_size(root, asset.path, asset.size):
+                if not asset.is_believed or not has_size(root, asset.path, asset.size):
                     continue  # found damaged, or not there: the card's copy heals it
                 known[item.path] = asset
         return self._believe_heads(slot, known)
@@ -157,6 +157,10 @@ class ScanWork:
     def _record(self, db: sqlite3.Connection, task: Task, slot: Slot, inventory: _Inventory) -> None:
         """The inventory becomes the job's, whole; what is not known is wanted."""
         job = inventory.job
+        if not any(item.state is not SourceState.SKIPPED for item in inventory.found):
+            tasks.forget_job(db, task.job_id)
+            job_rows.drop_job(db, task.job_id)
+            return
         if job != task.job_id:
             tasks.forget_job(db, task.job_id)
             job_rows.drop_job(db, task.job_id)
@@ -164,6 +168,7 @@ class ScanWork:
             tasks.unpark(db, list(jobs.RESUMED_CAUSES), job)
             assets.reopen_failed(db, job)
             job_rows.set_root(db, job, slot.medium.root)
+            job_rows.reopen_publication(db, job)
         assets.add_sources(db, job, inventory.found)
         for source in assets.list_sources(db, job, (SourceState.PENDING,)):
             asset = inventory.known.get(source.path)

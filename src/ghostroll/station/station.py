@@ -35,7 +35,7 @@ from ghostroll.station.scan import ScanWork
 from ghostroll.station.wiring import Slot, Sources, Wiring
 from ghostroll.station.witness import Witness
 
-_STUCK = 5.0  # seconds that a thread may take to notice a stop; one that reads a dying card may never
+_PUBLISH_ATTEMPTS = 4  # some seconds; after that a gallery waits until the next start, or `retry`
 
 
 class Station:
@@ -111,7 +111,8 @@ class Station:
         self.engine.start(
             Crew(Stage.RENDER, lambda: RenderWork(self.wiring), threads=workers, policy=render_policy)
         )
-        self.engine.start(Crew(Stage.PUBLISH, lambda: PublishWork(self.wiring)))
+        publish_policy = Policy(attempts=_PUBLISH_ATTEMPTS, waits_for=Cause.TARGET)
+        self.engine.start(Crew(Stage.PUBLISH, lambda: PublishWork(self.wiring), policy=publish_policy))
         with self.wiring.database.read() as db:
             unsaid = job_rows.list_jobs(db, safety=(Safety.COPYING,))
         for job in unsaid:  # everything was recorded, and the process ended before it was said
@@ -122,7 +123,9 @@ class Station:
 
         Raises UsageError where the folder can't be a card's.
         """
-        volume, medium = find_card(path, self.wiring.library.path)
+        volume, medium = find_card(path, self.wiring.settings)
+        if session is not None:
+            self._check_session(session)
         if resume is not None:
             self._check_same_card(volume, resume)
         with self.wiring.database.write() as db:
@@ -132,6 +135,13 @@ class Station:
             tasks.want(db, Stage.SCAN, job, job)
         self.engine.start(Crew(Stage.SCAN, lambda: ScanWork(self.wiring), job=job, policy=Policy(attempts=3)))
         return slot
+
+    def _check_session(self, name: str) -> None:
+        with self.wiring.database.read() as db:
+            known = job_rows.find_session(db, name) is not None
+        folder = os.path.join(self.wiring.library.path, name.encode())
+        if not known and os.path.isdir(folder) and os.listdir(folder):
+            raise UsageError(f"{name} is in the library, but no record knows it: run 'ghostroll adopt' first")
 
     def _check_same_card(self, volume: Volume, resume: JobId) -> None:
         job = self.get_job(resume)
@@ -173,13 +183,14 @@ class Station:
         with self.wiring.database.read() as db:
             return tasks.list_parked(db, job)
 
-    def close(self) -> bool:
-        """Stop gracefully and give everything back; False where a thread is stuck and was left behind.
+    def close(self, patience: float) -> bool:
+        """Stop gracefully and give everything back; False where a thread has not ended after `patience` seconds.
 
-        What was under way is ready again, charged to nobody; the database closes last.
+        What was under way is ready again, charged to nobody; the database closes last. A thread that waits for
+        a slow disk may end with the next call; one that reads a dying card may never.
         """
         self.engine.stop()
-        ended = self.engine.join(_STUCK)
+        ended = self.engine.join(patience)
         if ended:
             interrupt_jobs(self.wiring)
             self.wiring.database.close()
@@ -224,17 +235,24 @@ def _remember(witness: Witness, path: bytes, library_id: str, log: structlog.std
         )
 
 
-def find_card(path: bytes, library: bytes) -> tuple[Volume, Medium]:
-    """What card is mounted at a folder. Raises UsageError where it can't be one, or overlaps with the library."""
+def find_card(path: bytes, settings: Settings) -> tuple[Volume, Medium]:
+    """What card is mounted at a folder. Raises UsageError where it can't be one: nothing is written to a card."""
     volume, medium = identify_volume(path)
-    real = os.path.realpath(library)
-    if (medium.root + b"/").startswith(real.rstrip(b"/") + b"/"):
+    library = os.path.realpath(os.fsencode(settings.library.path))
+    state = os.path.realpath(os.fsencode(settings.state_path))
+    if _is_inside(medium.root, library):
         raise UsageError(
             f"{show_path(path)} is inside the library: give the folder where the card is mounted"
         )
-    if (real + b"/").startswith(medium.root.rstrip(b"/") + b"/"):
+    if _is_inside(library, medium.root):
         raise UsageError(f"{show_path(path)} holds the library itself: change library.path")
+    if _is_inside(state, medium.root):
+        raise UsageError(f"{show_path(path)} holds the state itself: change state.path")
     return volume, medium
+
+
+def _is_inside(path: bytes, folder: bytes) -> bool:
+    return (path + b"/").startswith(folder.rstrip(b"/") + b"/")
 
 
 def _find_group(name: str) -> int | None:

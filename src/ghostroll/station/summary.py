@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ghostroll.errors import CardGone, NoSpace
+from ghostroll.errors import CardGone, LibraryNotThere, NoSpace, NoWorker, TargetUnreachable
 from ghostroll.library.manifest import describe_path
 from ghostroll.model import Cause, Job, JobId, Safety, SourceState, Stage
 from ghostroll.observe.meter import Reading
@@ -98,7 +98,11 @@ def choose_exit_code(job: Job, parked: dict[Cause, int], *, some_failed: bool) -
     if Cause.NO_SPACE in parked:
         return NoSpace.exit_code
     if Cause.LIBRARY_GONE in parked:
-        return 2
+        return LibraryNotThere.exit_code
+    if Cause.TARGET in parked:
+        return TargetUnreachable.exit_code
+    if Cause.NO_WORKER in parked:
+        return NoWorker.exit_code
     return _SOME_FAILED if some_failed or job.safety is not Safety.SECURED else 0
 
 

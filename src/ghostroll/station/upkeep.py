@@ -8,6 +8,7 @@ from ghostroll.library.scrub import Checked, Finding, check_assets, find_foreign
 from ghostroll.model import Asset, Cause, Job, JobId, Safety, Stage
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
+from ghostroll.station.copy import want_renders
 from ghostroll.station.review import review_job, write_records
 from ghostroll.station.wiring import Wiring
 
@@ -32,10 +33,12 @@ def close_job(wiring: Wiring, job_id: JobId) -> int:
     with wiring.database.promise() as db:
         tasks.drop_open(db, job_id, (Stage.SCAN, Stage.COPY))
         job_rows.set_safety(db, job_id, Safety.CLOSED)
-        missing = len(assets.list_open_sources(db, job_id))
+        given_up = assets.list_open_sources(db, job_id)
+        for source in given_up:
+            want_renders(db, source)  # a RAW whose JPEG never came is shown by itself
     write_records(wiring, job.session_id)
     review_job(wiring, job_id)
-    return missing
+    return len(given_up)
 
 
 def revive_job(wiring: Wiring, job_id: JobId) -> tuple[Job, int]:

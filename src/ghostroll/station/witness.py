@@ -5,6 +5,8 @@ import json
 import os
 from dataclasses import dataclass
 
+from ghostroll.disk import make_folder, replace_file
+
 
 @dataclass(frozen=True, slots=True)
 class Witness:
@@ -22,12 +24,8 @@ class Witness:
         if self.file is None or known.get(_key(library)) == library_id:
             return
         known[_key(library)] = library_id
-        os.makedirs(os.path.dirname(self.file), exist_ok=True)
-        with open(self.file + ".new", "w", encoding="ascii") as file:
-            json.dump(known, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(self.file + ".new", self.file)
+        make_folder(os.path.dirname(self.file))
+        replace_file(self.file, json.dumps(known, indent=1).encode("ascii"))
 
     def _load(self) -> dict[str, str]:
         if self.file is not None:
