@@ -218,8 +218,8 @@ def test_a_link_that_comes_later_is_not_followed(env: dict[str, str], card: Path
     (card / "DCIM").symlink_to(tmp_path / "moved")
     run = run_command(env, "ingest", card, "--json")
     check_sentence(run)
-    assert run.document["files"] == 0
-    assert run.document["new"] == 0
+    assert run.code == 2
+    assert "there is no file" in run.err
 
 
 def test_left_out_is_listed(env: dict[str, str], card: Path, library: Path) -> None:
@@ -257,11 +257,14 @@ def test_odd_sizes_and_times(env: dict[str, str], card: Path, library: Path) -> 
     assert ingest(env, card).document["known"] == 7
 
 
-def test_an_empty_card_is_secured(env: dict[str, str], card: Path) -> None:
-    """There is nothing on it, so nothing can be lost, and there is no session."""
-    run = ingest(env, card)
-    assert run.document["files"] == 0
-    assert run.document["session"] is None
+def test_a_card_with_nothing_but_links_is_not_secured(env: dict[str, str], card: Path) -> None:
+    """Where there is no file there is nothing to call safe: more likely the card is not mounted."""
+    (card / "DCIM").mkdir(exist_ok=True)
+    (card / "link").symlink_to("DCIM")
+    run = run_command(env, "ingest", card, "--json")
+    check_sentence(run)
+    assert run.code == 2
+    assert "is the card mounted" in run.err
 
 
 @pytest.mark.parametrize("path", ["none", "file"])

@@ -13,7 +13,7 @@ from promises import ask, check_always, check_finished, hash_tree
 
 EVERYTHING = {
     "sessions": "SELECT name, created_at FROM session ORDER BY name",
-    "assets": "SELECT hex(sha256), size, hex(head), path, verified_at FROM asset ORDER BY sha256",
+    "assets": "SELECT hex(sha256), size, hex(head), path, verified_at > 0 FROM asset ORDER BY sha256",
     "jobs": "SELECT session.name, folder, uuid, label, size, filesystem, safety, publication, secured_at"
     " FROM job JOIN session ON session.id = session_id ORDER BY session.name, folder",
     "sources": "SELECT session.name, source.path, source.size, mtime_ns, kind, state, hex(sha256), error FROM source"

@@ -79,15 +79,6 @@ def test_the_newest_of_several_sessions(person: Person) -> None:
     assert person.ingest().document["known_in"] == second
 
 
-def test_an_empty_card(person: Person) -> None:
-    """A card without a file is secured, and there is nothing to show."""
-    empty = person.home / "EMPTY"
-    empty.mkdir()
-    run = person.run("ingest", empty)
-    assert "SECURED: 0 files" in run.out
-    assert "gallery" not in run.out
-
-
 def test_a_session_by_name(person: Person) -> None:
     """Two cards fill the session that both name."""
     other = make_person(person.home / "other")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ghostroll.config import ConfigError, Loaded, Originals, PublishTarget, load_settings, loading
+from ghostroll.config import ConfigError, Loaded, PublishTarget, load_settings, loading
 from ghostroll.config.keys import Key, all_keys
 from ghostroll.errors import UsageError
 
@@ -316,9 +316,9 @@ def test_names_that_only_look_like_keys_are_left_alone(file: Path) -> None:
 
 def test_a_file_from_another_system_is_read(file: Path) -> None:
     """A byte order mark and CRLF line ends change nothing, not even the lines."""
-    loaded = load(file, b'\xef\xbb\xbf[publish]\r\n# x\r\noriginals = "raw"\r\n')
-    assert loaded.settings.publish.originals is Originals.RAW
-    assert loaded.origins["publish.originals"] == f"{file}:3"
+    loaded = load(file, b"\xef\xbb\xbf[publish]\r\n# x\r\nkeep_days = 3\r\n")
+    assert loaded.settings.publish.keep_days == 3
+    assert loaded.origins["publish.keep_days"] == f"{file}:3"
 
 
 def test_a_path_that_is_not_utf8_is_taken_from_the_environment(file: Path) -> None:
