@@ -155,8 +155,6 @@ def test_a_content_is_recorded_once(database: Database) -> None:
         assert assets.find_asset_at(db, b"elsewhere") == asset
         assert assets.find_asset_at(db, b"session/1.jpg") is None
         assert assets.find_asset(db, Sha256(bytes(32))) is None
-        assert assets.is_size_known(db, 100)
-        assert not assets.is_size_known(db, 101)
         assert list(assets.list_assets(db, SessionId(session + 1))) == []
         assert list(assets.list_assets(db)) == list(assets.list_assets(db, session)) == [asset]
 
@@ -300,7 +298,6 @@ HOT: dict[str, Callable[[Database, Source], object]] = {
     "list_siblings": lambda db, source: call(db, assets.list_siblings, source),
     "find_asset": lambda db, _: call(db, assets.find_asset, bytes(32)),
     "find_asset_at": lambda db, _: call(db, assets.find_asset_at, b"session/7"),
-    "is_size_known": lambda db, _: call(db, assets.is_size_known, 5),
     "put_asset": lambda db, _: put(db, 7, SessionId(1)),
     "settle_source": lambda db, source: call(db, assets.settle_source, source.id, SourceState.STORED, 9),
     "fail_source": lambda db, source: call(db, assets.fail_source, source.id, "x"),

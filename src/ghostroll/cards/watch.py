@@ -105,6 +105,7 @@ class Watcher:
         The first answer comes at once and may be empty: it is what was there before.
         """
         until = math.inf if timeout is None else self._clock() + timeout
+        listened = False
         while not self.stopped:
             now = self._clock()
             if self._active is None:
@@ -113,10 +114,11 @@ class Watcher:
                 changes = self._reconcile(self._look())
                 if changes:
                     return changes
-            elif until <= now:
+            elif until <= now and listened:
                 break
             else:
-                self._sleep(min(self._look_at, until) - now)
+                self._sleep(max(0.0, min(self._look_at, until) - now))
+                listened = True
         return Changes()
 
     def _look_first(self, until: float) -> tuple[Seen, ...]:

@@ -59,11 +59,12 @@ class Engine:
             thread.stop()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for all threads to end; False where one is still stuck after `timeout` seconds each."""
+        """Wait for all threads to end; False where one is still stuck after `timeout` seconds in all."""
         with self._guard:
             threads = list(self._threads)
+        until = None if timeout is None else self._clock.now() + timeout
         for thread in threads:
-            thread.join(timeout)
+            thread.join(None if until is None else max(0.0, until - self._clock.now()))
         return not any(thread.is_alive() for thread in threads)
 
     def _fail(self, failure: BaseException) -> None:

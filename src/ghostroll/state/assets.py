@@ -1,5 +1,6 @@
 """Rows of sources, assets and pictures: the facts."""
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -101,9 +102,7 @@ def list_open_sources(db: sqlite3.Connection, job: JobId, limit: int = -1) -> li
 def list_unlisted(db: sqlite3.Connection, job: JobId) -> set[SourceId]:
     """Failed sources that were never to be copied: folders that can't be listed, entries that can't be looked at."""
     rows = db.execute(
-        "SELECT id FROM source WHERE job_id = ? AND state = 'failed' AND NOT EXISTS ("
-        " SELECT 1 FROM task WHERE stage = 'copy' AND stage <> 'publish' AND subject = source.id)",
-        (job,),
+        f"SELECT id FROM source WHERE job_id = ? AND state = 'failed' AND NOT EXISTS ({_ITS_COPY})", (job,)
     )
     return {SourceId(row["id"]) for row in rows}
 
@@ -118,8 +117,10 @@ def list_open_states(db: sqlite3.Connection, job: JobId) -> set[SourceState]:
 
 
 def list_siblings(db: sqlite3.Connection, source: Source) -> list[Source]:
-    """Sources of the same job whose path differs only behind the last dot (in any case of letters)."""
-    stem = source.path[: source.path.rfind(b".") + 1] if b"." in os_basename(source.path) else source.path
+    """Sources of the same job whose path differs only behind the last dot of the name."""
+    stem = (
+        source.path[: source.path.rfind(b".") + 1] if b"." in os.path.basename(source.path) else source.path
+    )
     rows = db.execute(
         "SELECT * FROM source WHERE job_id = ? AND path >= ? AND path < ? ORDER BY id",
         (source.job_id, stem, stem + b"\xff"),
@@ -127,11 +128,6 @@ def list_siblings(db: sqlite3.Connection, source: Source) -> list[Source]:
     return [
         _source(row) for row in rows if row["id"] != source.id and row["path"].rfind(b".") == len(stem) - 1
     ]
-
-
-def os_basename(path: bytes) -> bytes:
-    """The last part of a path on a card."""
-    return path[path.rfind(b"/") + 1 :]
 
 
 def tally(db: sqlite3.Connection, job: JobId) -> Tally:
@@ -227,11 +223,6 @@ def sum_assets(db: sqlite3.Connection) -> tuple[int, int]:
     """How many assets there are, and their bytes."""
     number, size = db.execute("SELECT count(*), coalesce(sum(size), 0) FROM asset").fetchone()
     return int(number), int(size)
-
-
-def is_size_known(db: sqlite3.Connection, size: int) -> bool:
-    """Whether any asset has this size; if none has, content of this size is surely new."""
-    return db.execute("SELECT 1 FROM asset WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
 
 
 def put_asset(

@@ -32,8 +32,8 @@ def recover(wiring: Wiring) -> None:
     _rerender_lost(wiring)
     with wiring.database.read() as db:
         unfinished = [job for job in job_rows.list_unfinished(db) if job.session_id is not None]
-    for job in unfinished:
-        write_records(wiring, job.session_id)
+    for session in {job.session_id for job in unfinished}:
+        write_records(wiring, session)
     with wiring.database.write() as db:
         for job in unfinished:
             if job.session_id is not None:

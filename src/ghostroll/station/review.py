@@ -150,11 +150,13 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
     if session_id is None:
         return
     with wiring.records_lock:
-        with wiring.database.read() as db:
+        with (
+            wiring.database.read() as db
+        ):  # collected under the lock, built without: claims must not wait for JSON
             session = job_rows.get_session(db, session_id)
-            sums = build_sha256sums(assets.list_assets(db, session.id), session.name)
-            jobs_of_session = job_rows.list_jobs_of_session(db, session.id)
-            manifest = build_manifest(session, [(job, _entries(db, job)) for job in jobs_of_session])
+            stored = list(assets.list_assets(db, session.id))
+            collected = [(job, _entries(db, job)) for job in job_rows.list_jobs_of_session(db, session.id)]
+        sums, manifest = build_sha256sums(stored, session.name), build_manifest(session, collected)
         folder = session.name.encode()
         with wiring.library.enter() as root, library_errors("writing the manifest"):
             if not exists(root, folder):  # deleted by hand, and not to be made again

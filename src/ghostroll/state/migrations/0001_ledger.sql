@@ -48,7 +48,6 @@ CREATE TABLE asset (
   session_id   INTEGER NOT NULL REFERENCES session,
   verified_at  INTEGER NOT NULL                          -- unix seconds of the last full read that matched
 ) STRICT;
-CREATE INDEX asset_size ON asset (size);                 -- a size never seen is content never seen
 CREATE INDEX asset_session ON asset (session_id);
 
 CREATE TABLE source (
