@@ -1,7 +1,9 @@
 """Ctrl-C in the middle of a copy: it ends soon, leaves nothing half, and goes on the next time."""
 
+import contextlib
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,4 +49,22 @@ def test_stopped_in_the_middle(signals: list[signal.Signals], card: Path, tmp_pa
     check_sentence(again)
     assert again.code == 0, again.err
     assert again.document["job"] == 1
+    check_finished(library, card)
+
+
+@pytest.mark.parametrize("pause", [0, 2, 5, 10, 20, 50])
+def test_a_second_stop_is_always_heard(pause: int, card: Path, tmp_path: Path) -> None:
+    """However soon after the first, also while everything is being closed, a second Ctrl-C ends it."""
+    library = tmp_path / "library"
+    env = environment(tmp_path, library)
+    process = start_command(env, "ingest", card)
+    incoming = library / ".ghostroll" / "incoming"
+    wait_until(lambda: incoming.exists() and any(name.isdigit() for name in os.listdir(incoming)))
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=pause / 1000)
+    process.send_signal(signal.SIGINT)
+    assert finish_command(process).code == 130
+    check_always(library, card)
+    assert run_command(env, "ingest", card, "--json").code == 0
     check_finished(library, card)

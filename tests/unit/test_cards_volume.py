@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ghostroll.cards.kinds import tell_kind
-from ghostroll.cards.volume import find_mount, parse_mountinfo
+from ghostroll.cards.mounts import find_mount, parse_mountinfo
 from ghostroll.model import Kind
 
 MOUNTINFO = rb"""

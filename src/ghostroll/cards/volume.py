@@ -78,10 +78,13 @@ def identify_volume(path: bytes) -> tuple[Volume, Medium]:
     disk = _find_disk(found.st_dev)
     filesystem = mount.filesystem if mount is not None else ""
     uuid, label = _ask_udev(found.st_dev)
-    if uuid is None and filesystem in _ID_FROM_UUID and space.f_fsid:
+    if filesystem in _ID_FROM_UUID and space.f_fsid:
+        # Rather than udev's, which may not run today and run tomorrow: a card must be the same one both times.
         uuid = f"fsid-{space.f_fsid:016x}"
-    inner = os.path.relpath(real, mount.point) if mount is not None else real
-    if inner != b"." or (mount is not None and mount.root != b"/"):
+    # Below the filesystem's own root, not the mount point: two binds of it are two volumes.
+    inner = real if mount is None else os.path.join(mount.root, os.path.relpath(real, mount.point))
+    inner = os.path.normpath(inner).lstrip(b"/")
+    if inner:
         uuid = None if uuid is None else f"{uuid}:{_as_text(inner)}"
         label = None
     size = _read(f"/sys/dev/block/{os.major(found.st_dev)}:{os.minor(found.st_dev)}", "size")

@@ -25,9 +25,11 @@ def catch_stops(*, quiet: bool) -> Iterator[threading.Event]:
         if not quiet:
             os.write(2, b"\nstopping; once more to stop at once\n")
 
-    before = {number: signal.signal(number, hear) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, hear)
     try:
         yield stopped
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # Everything is closed. What is left is to say how it ended, and with which code.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
