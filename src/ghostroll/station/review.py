@@ -91,7 +91,7 @@ def _secure(wiring: Wiring, job: Job) -> None:
     with wiring.database.read() as db:
         tally = assets.tally(db, job.id)
     wiring.log.info(
-        f"{job.volume.label}: {say_count(tally.files, 'file')} safe, that is all: the card may be removed",
+        f"{job.volume.label}: safe to remove, {say_count(tally.files, 'file')} verified",
         job=job.id,
         card=job.volume.label,
         files=tally.files,

@@ -2,8 +2,10 @@
 
 import re
 import threading
+from dataclasses import replace
 from typing import Protocol
 
+from ghostroll import jobs
 from ghostroll.errors import UsageError
 from ghostroll.library.layout import show_path
 from ghostroll.model import JobId, Publication, Safety
@@ -73,11 +75,11 @@ def run_ingest(
         raise UsageError(f"{session!r} can't be a session's name: use letters, digits, '.', '_' and '-'")
     station.start()
     slot = station.admit(path, session=session, resume=resume)
-    course = _Course(station, slot)
+    course, counts = _Course(station, slot), _Counts(station, slot)
     try:
         while not station.wait(lambda: stopped.is_set() or course.is_over(), _GLANCE):
-            watcher.show(*_count(station, slot.job))
-        watcher.show(*_count(station, slot.job))
+            watcher.show(*counts.take())
+        watcher.show(*counts.take())
     finally:
         watcher.close()
     if station.get_job(slot.job) is None:
@@ -92,6 +94,18 @@ def run_leftovers(station: Station, *, stopped: threading.Event) -> None:
         pass
 
 
-def _count(station: Station, job: JobId) -> tuple[Tally, PictureTally]:
-    with station.wiring.database.read() as db:
-        return assets.tally(db, job), picture_rows.tally_pictures(db, job)
+class _Counts:
+    """A job's counts at a moment. How many pictures there will be is known as soon as the card is scanned."""
+
+    def __init__(self, station: Station, slot: Slot) -> None:
+        self._station, self._slot = station, slot
+        self._expected: int | None = None
+
+    def take(self) -> tuple[Tally, PictureTally]:
+        """Files, and pictures out of all that are to come."""
+        job = self._slot.job
+        with self._station.wiring.database.read() as db:
+            tally, pictures = assets.tally(db, job), picture_rows.tally_pictures(db, job)
+            if self._expected is None and tally.files:
+                self._expected = jobs.count_pictures(assets.list_sources(db, job), waiting=True)
+        return tally, replace(pictures, wanted=max(pictures.wanted, self._expected or 0))
