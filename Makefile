@@ -33,7 +33,7 @@ test: setup ## everything: style, types, walls, unit, integration, crash, system
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -n 2 --dist=worksteal
+	@$(BIN)/pytest -n 2 --dist=loadgroup
 
 bench: setup ## every figure of the README, beside its floor
 	@$(BIN)/python benchmarks/ingest_cost.py

@@ -95,6 +95,7 @@ class Slot:
         flags = ["--read-only"] if read_only else []
         self.node = run("losetup", "--find", "--show", *flags, image)
         self.name = os.path.basename(self.node)
+        self._attached = True
 
     @property
     def diskseq(self) -> int:
@@ -107,7 +108,10 @@ class Slot:
             fcntl.ioctl(device, _LOOP_CHANGE_FD, backing.fileno())
 
     def empty(self) -> None:
-        """The card is out; it must not be in use."""
+        """The card is out; it must not be in use. A freed node may be somebody else's at once, so only once."""
+        if not self._attached:
+            return
+        self._attached = False
         with contextlib.suppress(subprocess.CalledProcessError):
             run("partx", "--delete", self.node)
         with contextlib.suppress(subprocess.CalledProcessError):

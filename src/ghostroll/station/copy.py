@@ -125,14 +125,16 @@ class CopyWork:
             session=_require(session),
             verified_at=fate.verified_at,
         )
-        stored_by = [other.id for other in assets.list_stored_as(db, asset)]
-        here = session == _session_of_job(db, source) and stored_by in ([], [source.id])
+        of_session = [
+            other for other in assets.list_stored_as(db, asset) if _session_of_job(db, other) == session
+        ]
+        alone = all(other.id == source.id for other in of_session)
+        here = session == _session_of_job(db, source) and alone
         assets.settle_source(db, source.id, SourceState.STORED if here else SourceState.DUPLICATE, asset)
         # Whatever was rendered of this file's earlier bytes, or of damaged ones, is not its picture.
-        for shown in assets.list_stored_as(db, asset):
+        for shown in {other.id: other for other in (*of_session, source)}.values():
             forget_picture(db, shown)
             want_renders(db, shown)
-        want_renders(db, source)
 
     def _record_duplicate(self, db: sqlite3.Connection, fate: Duplicate) -> None:
         asset = fate.asset or assets.find_asset(db, fate.content.sha256)
