@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,9 +200,10 @@ def test_two_cards_with_one_photo(library: Library, card: Path, tmp_path: Path) 
     start = threading.Barrier(2)
     fates: list[Copied] = []
 
-    def copy(records: Ledger, folder: Path) -> None:
+    def copy(records: Ledger, folder: Path, first_id: int) -> None:
         with copier(records, claims=claims) as hands, library.enter() as root:
-            sources = list_sources(folder)
+            # Two jobs' sources never share a number, which their temporary files are named by.
+            sources = [replace(source, id=SourceId(source.id + first_id)) for source in list_sources(folder)]
             start.wait()
             made = hands.copy_batch(root, sources)
             records.record(made)
@@ -209,8 +211,8 @@ def test_two_cards_with_one_photo(library: Library, card: Path, tmp_path: Path) 
             fates.extend(made)
 
     threads = [
-        threading.Thread(target=copy, args=(ledger, card)),
-        threading.Thread(target=copy, args=(beside, other)),
+        threading.Thread(target=copy, args=(ledger, card, 0)),
+        threading.Thread(target=copy, args=(beside, other, 1000)),
     ]
     for thread in threads:
         thread.start()
