@@ -68,7 +68,7 @@ class PublishWork:
         wiring.published[session] = ended + max(_REST, _REST_FACTOR * (ended - started))
         wiring.meter.count(Stage.PUBLISH, items=1)
         at = wiring.now_text()
-        return [Outcome(task, facts=lambda db: _record(db, of_session, state, at))]
+        return [Outcome(task, facts=lambda db: _record(db, session, of_session, state, at))]
 
     def settled(self) -> None:
         """Nothing is held between runs."""
@@ -87,7 +87,11 @@ def sync_renditions(wiring: Wiring, session: bytes) -> None:
         wiring.folders.sync(root, [folder for folder in folders if exists(root, folder)])
 
 
-def _record(db: sqlite3.Connection, of_session: Sequence[JobId], state: Publication, at: str) -> None:
+def _record(
+    db: sqlite3.Connection, session: SessionId, of_session: Sequence[JobId], state: Publication, at: str
+) -> None:
+    if tell_publication(db, session) is not Publication.COMPLETE:
+        state = Publication.LIVE  # its card came back while the gallery was written: more will come
     for job in of_session:
         job_rows.set_publication(db, job, state, at=at)
         if state is Publication.COMPLETE:
