@@ -87,6 +87,7 @@ class SafetyFacts:
     """What a job's safety is decided by. Facts about sources, and whether any copy can still go on by itself."""
 
     safety: Safety
+    scanned: bool  # the inventory is committed; it names at least one file
     pending: bool  # some source is not in the library and has not failed
     failed: bool  # some source can't be read or listed
     copying: bool  # some copy is ready or running
@@ -95,7 +96,7 @@ class SafetyFacts:
 
 def decide_safety(facts: SafetyFacts) -> Safety:
     """What a job's safety should be now. SECURED is still to be looked at and promised before it is said."""
-    if facts.safety in (Safety.SECURED, Safety.CLOSED, Safety.SCANNING):
+    if facts.safety in (Safety.SECURED, Safety.CLOSED, Safety.SCANNING) or not facts.scanned:
         return facts.safety
     if not facts.pending and not facts.failed:
         return Safety.SECURED

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ledger import add_files, add_job, open_ledger
 
-from ghostroll.engine.crew import Clock, Crew, Work
+from ghostroll.engine.crew import ClaimTaken, Clock, Crew, Work
 from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Outcome, Policy, Settlement
 from ghostroll.errors import (
@@ -68,6 +68,10 @@ class FakeWork:
         """Count."""
         self.log.settled += 1
 
+    def rest(self) -> None:
+        """Count."""
+        self.log.rested.append(threading.current_thread().name)
+
     def interrupt(self) -> None:
         """Remember."""
         self.stopping.set()
@@ -85,6 +89,7 @@ class Log:
     batches: list[list[int]] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     settled: int = 0
+    rested: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     interrupted: threading.Event = field(default_factory=threading.Event)
 
@@ -443,7 +448,7 @@ def test_a_lost_claim_stops_the_engine(tmp_path: Path) -> None:
 
         bench.engine.start(bench.crew(lose))
         bench.wait(lambda: bench.engine.failure is not None)
-        assert isinstance(bench.engine.failure, tasks.LostClaim)
+        assert isinstance(bench.engine.failure, ClaimTaken)
         assert bench.log.done == []
         assert bench.states() == {"ready": 1}
 
@@ -633,3 +638,74 @@ def test_a_gallery_that_cant_be_written_while_it_is_wanted_again(tmp_path: Path)
         bench.wait(bench.is_quiet)
         assert bench.engine.failure is None
         assert (bench.row()["state"], bench.row()["cause"]) == ("parked", "no-space")
+
+
+def test_a_thread_that_hung_may_come_back_late(tmp_path: Path) -> None:
+    """A thread left behind, whose task others took over, ends without settling anything and without harm."""
+    hanging, let_go = threading.Event(), threading.Event()
+
+    def hang(_: Task) -> None:
+        hanging.set()
+        assert let_go.wait(PATIENCE)
+
+    with start_bench(tmp_path, files=1) as bench:
+        threads = bench.engine.start(bench.crew(hang))
+        assert hanging.wait(PATIENCE)
+        assert not bench.engine.dismiss(threads, 0)
+        with bench.database.write() as db:
+            assert tasks.take_away(db, bench.job, (Stage.COPY,), Cause.CARD_GONE) == 1
+        let_go.set()
+        assert bench.engine.dismiss(threads, PATIENCE)
+        assert (bench.row()["state"], bench.row()["cause"]) == ("parked", "card-gone")
+        assert bench.log.done == []
+        assert bench.engine.failure is None
+        assert bench.engine.is_sound()
+
+
+def test_dismissed_threads_end_alone(tmp_path: Path) -> None:
+    """Threads that are not needed any more end; the others go on."""
+    with start_bench(tmp_path, files=0) as bench:
+        idle = bench.engine.start(Crew(Stage.RENDER, lambda: FakeWork(nothing, bench.log), threads=2))
+        others = bench.engine.start(bench.crew(nothing))
+        assert bench.engine.dismiss(idle, PATIENCE)
+        assert not any(thread.is_alive() for thread in idle)
+        add_files(bench.database, bench.job, 1)
+        bench.engine.bell.ring()
+        bench.wait(bench.is_quiet)
+        assert bench.log.done == [1]
+        assert all(thread.is_alive() for thread in others)
+        assert bench.engine.is_sound()
+
+
+def test_an_engine_with_a_dead_thread_is_not_sound(tmp_path: Path) -> None:
+    """A worker that ended though nobody asked it to is noticed."""
+
+    class Quitter(FakeWork):
+        def run(self, claimed: Sequence[Task]) -> Sequence[Outcome]:
+            raise SystemExit
+
+    with start_bench(tmp_path, files=1) as bench:
+        assert bench.engine.is_sound()
+        (thread,) = bench.engine.start(Crew(Stage.COPY, lambda: Quitter(nothing, bench.log)))
+        thread.join(PATIENCE)
+        assert not bench.engine.is_sound()
+
+
+def test_an_idle_crew_rests_once(tmp_path: Path) -> None:
+    """A thread without a task gives back what it holds after a while, once until it has worked again."""
+    with start_bench(tmp_path, files=1) as bench:
+
+        def pass_a_second() -> bool:
+            bench.advance(0 if bench.log.rested else 1)
+            return len(bench.log.rested) == 1
+
+        bench.engine.start(bench.crew(nothing, rest_after=5.0))
+        bench.wait(pass_a_second)
+        assert bench.clock.time >= 1005
+        for _ in range(20):
+            bench.advance(100)
+        with bench.database.write() as db:
+            tasks.want_again(db, Stage.COPY, bench.job, 1)
+        bench.engine.bell.ring()
+        bench.wait(lambda: bench.log.done == [1, 1])
+        assert len(bench.log.rested) == 1

@@ -195,7 +195,7 @@ def test_the_steps_come_in_order(tmp_path: Path) -> None:
     (temp,) = {
         match[1]
         for line in lines
-        if (match := re.search(r"<([^>]*/\.ghostroll/incoming/\d+)>", line)) is not None
+        if (match := re.search(r"<([^>]*/\.ghostroll/incoming/\d+-\d+)>", line)) is not None
     }
     session = next(iter(library.glob("2*"))).name
 

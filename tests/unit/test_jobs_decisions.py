@@ -253,7 +253,7 @@ SAFETIES = {
 def test_safety_follows_the_facts(facts: tuple[int, int, int, int], before: Safety) -> None:
     """Each combination of facts has one safety, from whichever unfinished state."""
     pending, failed, copying, card_gone = map(bool, facts)
-    decided = decide_safety(SafetyFacts(before, pending, failed, copying, card_gone))
+    decided = decide_safety(SafetyFacts(before, True, pending, failed, copying, card_gone))
     assert decided is (SAFETIES[facts] or before)
 
 
@@ -261,7 +261,16 @@ def test_safety_follows_the_facts(facts: tuple[int, int, int, int], before: Safe
 @pytest.mark.parametrize("before", [Safety.SCANNING, Safety.SECURED, Safety.CLOSED])
 def test_some_states_are_not_left_by_facts(facts: tuple[bool, bool, bool, bool], before: Safety) -> None:
     """Before the inventory is whole nothing is decided; what is secured or closed stays so."""
-    assert decide_safety(SafetyFacts(before, *facts)) is before
+    assert decide_safety(SafetyFacts(before, True, *facts)) is before
+
+
+@pytest.mark.parametrize("facts", list(itertools.product((False, True), repeat=4)))
+@pytest.mark.parametrize("before", list(Safety))
+def test_without_an_inventory_nothing_is_decided(
+    facts: tuple[bool, bool, bool, bool], before: Safety
+) -> None:
+    """A card that was pulled before it was read has no open file, and is not safe for that."""
+    assert decide_safety(SafetyFacts(before, False, *facts)) is before
 
 
 @given(st.booleans(), st.booleans(), st.booleans(), st.booleans())
@@ -270,7 +279,7 @@ def test_secured_never_with_a_file_missing(
 ) -> None:
     """No unfinished job becomes secured while a file is pending or failed."""
     for before in (Safety.SCANNING, Safety.COPYING, Safety.INTERRUPTED, Safety.ATTENTION, Safety.CLOSED):
-        if decide_safety(SafetyFacts(before, pending, failed, copying, card_gone)) is Safety.SECURED:
+        if decide_safety(SafetyFacts(before, True, pending, failed, copying, card_gone)) is Safety.SECURED:
             assert not pending
             assert not failed
 

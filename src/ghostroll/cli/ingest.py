@@ -14,7 +14,7 @@ from ghostroll.cli.options import ConfigOption, JsonOption, load
 from ghostroll.cli.progress import choose_watcher
 from ghostroll.cli.stopping import catch_stops
 from ghostroll.station.run import INTERRUPTED, run_ingest
-from ghostroll.station.station import find_card
+from ghostroll.station.finding import find_card
 from ghostroll.station.summary import Summary
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,10 @@ from ghostroll.model import JobId, Stage, Task
 log = logging.getLogger("ghostroll.engine")
 
 
+class ClaimTaken(Exception):
+    """A claim was taken away from its thread: what the thread did in the meantime counts for nothing."""
+
+
 class Work(Protocol):
     """What one thread of a crew does. Made, used and closed by that thread; interrupted by another."""
 
@@ -23,6 +28,9 @@ class Work(Protocol):
 
     def settled(self) -> None:
         """The outcomes of the last run are committed, or will never be."""
+
+    def rest(self) -> None:
+        """Nothing came for a while: give back what is easily had again."""
 
     def interrupt(self) -> None:
         """Make a run under way end soon, with errors.Stopped. From any thread, at any time."""
@@ -38,7 +46,7 @@ class Queue(Protocol):
         """Take due tasks for a crew."""
 
     def settle(self, crew: "Crew", settlements: Sequence[Settlement], *, claim_next: bool) -> list[Task]:
-        """Settle and, in the same transaction, claim what is next."""
+        """Settle and, in the same transaction, claim what is next. Raises ClaimTaken; then nothing was settled."""
 
     def next_due(self, crew: "Crew") -> float | None:
         """When the next ready task of a crew may be claimed (boot-time seconds), None for none."""
@@ -59,6 +67,7 @@ class Crew:
     batch_weight: int | None = None
     job: JobId | None = None
     policy: Policy = field(default_factory=Policy)
+    rest_after: float = 20.0  # seconds without a task
 
 
 class Bell:
@@ -140,6 +149,11 @@ class CrewThread(threading.Thread):
         self._stopping = threading.Event()
         self._work: Work | None = None
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Ask the worker to end: what it does is given back, charged to nobody."""
         self._stopping.set()
@@ -164,7 +178,7 @@ class CrewThread(threading.Thread):
     def _serve(self, work: Work) -> None:
         tasks: list[Task] = []
         while True:
-            tasks = tasks or self._wait_for_tasks()
+            tasks = tasks or self._wait_for_tasks(work)
             if not tasks:
                 return
             crash_point("engine.claimed")
@@ -182,12 +196,17 @@ class CrewThread(threading.Thread):
             crash_point("engine.settling")
             tasks = self._queue.settle(self._crew, settlements, claim_next=not self._stopping.is_set())
             crash_point("engine.settled")
+        except ClaimTaken:
+            if not self._stopping.is_set():
+                raise
+            return []  # it hung too long after it was told to stop, and others went on without it
         finally:
             work.settled()
         self._on_settled(settlements)
         return tasks
 
-    def _wait_for_tasks(self) -> list[Task]:
+    def _wait_for_tasks(self, work: Work) -> list[Task]:
+        rest_at = self._clock.now() + self._crew.rest_after
         while not self._stopping.is_set():
             seen = self._bell.count()
             due = self._queue.next_due(self._crew)
@@ -196,7 +215,11 @@ class CrewThread(threading.Thread):
                 if tasks:
                     return tasks
                 continue
-            self._bell.wait(seen, None if due is None else due - self._clock.now())
+            if rest_at <= self._clock.now():
+                work.rest()
+                rest_at = math.inf
+            wake_at = min(rest_at, math.inf if due is None else due)
+            self._bell.wait(seen, None if wake_at == math.inf else wake_at - self._clock.now())
         return []
 
     def _attempt(self, work: Work, tasks: Sequence[Task]) -> Sequence[Outcome]:

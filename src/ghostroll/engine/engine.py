@@ -44,7 +44,9 @@ class Engine:
                 )
                 for _ in range(crew.threads)
             ]
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            self._threads = [
+                thread for thread in self._threads if thread.is_alive() or not thread.is_stopping
+            ]
             for thread in threads:
                 thread.start()
                 self._threads.append(thread)
@@ -58,10 +60,28 @@ class Engine:
         for thread in threads:
             thread.stop()
 
+    def dismiss(self, threads: Sequence[CrewThread], timeout: float) -> bool:
+        """Stop some threads alone; False where one is still stuck after `timeout` seconds in all.
+
+        One that is stuck is left behind: it ends by itself when what it waits for gives way.
+        """
+        for thread in threads:
+            thread.stop()
+        return self._join(threads, timeout)
+
+    def is_sound(self) -> bool:
+        """Whether no thread failed, and none ended that was not asked to."""
+        with self._guard:
+            threads = list(self._threads)
+        return self.failure is None and all(thread.is_alive() or thread.is_stopping for thread in threads)
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait for all threads to end; False where one is still stuck after `timeout` seconds in all."""
         with self._guard:
             threads = list(self._threads)
+        return self._join(threads, timeout)
+
+    def _join(self, threads: Sequence[CrewThread], timeout: float | None) -> bool:
         until = None if timeout is None else self._clock.now() + timeout
         for thread in threads:
             thread.join(None if until is None else max(0.0, until - self._clock.now()))

@@ -6,6 +6,7 @@ this module returns as stored or duplicate may be recorded.
 """
 
 import contextlib
+import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -98,6 +99,11 @@ class ContentClaims:
         self._condition = threading.Condition()
         self._taken: set[Sha256] = set()
         self._places: set[bytes] = set()
+        self._numbers = itertools.count(1)
+
+    def number(self) -> int:
+        """A number that nobody was given before."""
+        return next(self._numbers)
 
     def take(self, contents: set[Sha256]) -> None:
         """Own these contents until `give_back`. All at once or none, so that two batches can't block each other."""
@@ -211,7 +217,8 @@ class Copier:
             free = os.fstatvfs(root)
         if free.f_bavail * free.f_frsize < source.size + self._rules.keep_free:
             raise NoSpace("there is no room for this file in the library: make room and the copy goes on")
-        temp = INCOMING + b"/%d" % source.id
+        # Never a name that was used before: a thread that was left behind in a read may still write to its own file.
+        temp = INCOMING + b"/%d-%d" % (source.id, self._claims.number())
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with library_errors("making a file"):
             target = os.open(temp, flags, 0o664, dir_fd=root)

@@ -77,6 +77,10 @@ class Lane:
             if not self._closed:
                 os.eventfd_write(self._wake, 1)
 
+    def rest(self) -> None:
+        """End the worker until the next picture: it holds memory."""
+        self._end()
+
     def close(self) -> None:
         """End the process, reap it, close every descriptor. Harmless when done twice."""
         self._end()

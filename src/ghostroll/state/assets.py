@@ -107,6 +107,11 @@ def list_unlisted(db: sqlite3.Connection, job: JobId) -> set[SourceId]:
     return {SourceId(row["id"]) for row in rows}
 
 
+def has_sources(db: sqlite3.Connection, job: JobId) -> bool:
+    """Whether a job's inventory was put down: it is never empty."""
+    return db.execute("SELECT 1 FROM source WHERE job_id = ? LIMIT 1", (job,)).fetchone() is not None
+
+
 def list_open_states(db: sqlite3.Connection, job: JobId) -> set[SourceState]:
     """Which of pending and failed occur among a job's sources. One look-up each, however many there are."""
     return {

@@ -205,6 +205,32 @@ def park(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage], cause: Cau
     )
 
 
+def take_away(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage], cause: Cause) -> int:
+    """Take a job's running tasks of these stages from whoever claimed them; they wait for a cause. Returns how many.
+
+    Their threads hang and can't give them back: what those still settle is LostClaim.
+    """
+    marks = ", ".join("?" * len(stages))
+    return db.execute(
+        "UPDATE task SET state = 'parked', cause = ?, claim = claim + 1"
+        f" WHERE state = 'running' AND job_id = ? AND stage IN ({marks})",
+        (cause, job, *stages),
+    ).rowcount
+
+
+def park_anew(
+    db: sqlite3.Connection, job: JobId, stages: Sequence[Stage], causes: Iterable[Cause], cause: Cause
+) -> None:
+    """A job's tasks that wait for other causes wait for this one first."""
+    wanted = list(causes)
+    marks, causes_marks = ", ".join("?" * len(stages)), ", ".join("?" * len(wanted))
+    db.execute(
+        "UPDATE task SET cause = ? WHERE state = 'parked' AND job_id = ?"
+        f" AND stage IN ({marks}) AND cause IN ({causes_marks})",
+        (cause, job, *stages, *wanted),
+    )
+
+
 def revive(db: sqlite3.Connection, job: JobId) -> int:
     """Give a job's dead renders another life; returns how many."""
     return db.execute(

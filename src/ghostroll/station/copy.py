@@ -49,12 +49,12 @@ class CopyWork:
             wiring.claims,
             slot.reader,
             now=wiring.now_seconds,
-            progress=lambda size: wiring.meter.count(Stage.COPY, size=size),
+            progress=lambda size: wiring.meter.count(slot.job, Stage.COPY, size=size),
         )
 
     def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
         """Copy a batch of one card's files."""
-        self._wiring.meter.begin(Stage.COPY)
+        self._wiring.meter.begin(self._slot.job, Stage.COPY)
         with self._wiring.database.read() as db:
             by_source = {SourceId(task.subject): task for task in tasks_}
             sources = [assets.get_source(db, source) for source in by_source]
@@ -67,6 +67,9 @@ class CopyWork:
     def settled(self) -> None:
         """Let other cards have these contents."""
         self._copier.release()
+
+    def rest(self) -> None:
+        """Its buffer is small, and its card is in."""
 
     def interrupt(self) -> None:
         """Make a run under way end soon."""
@@ -104,10 +107,10 @@ class CopyWork:
             case Failed(_, error):
                 return Outcome(task, error=error)
             case Stored():
-                self._wiring.meter.count(Stage.COPY, items=1)
+                self._wiring.meter.count(task.job_id, Stage.COPY, items=1)
                 return Outcome(task, facts=lambda db: self._record_stored(db, fate))
             case Duplicate():
-                self._wiring.meter.count(Stage.COPY, items=1)
+                self._wiring.meter.count(task.job_id, Stage.COPY, items=1)
                 return Outcome(task, facts=lambda db: self._record_duplicate(db, fate))
 
     def _record_stored(self, db: sqlite3.Connection, fate: Stored) -> None:

@@ -46,7 +46,7 @@ class PublishWork:
         (task,) = tasks_
         wiring = self._wiring
         started = wiring.clock.boot()
-        wiring.meter.begin(Stage.PUBLISH)
+        wiring.meter.begin(task.job_id, Stage.PUBLISH)
         session = SessionId(task.subject)
         with wiring.database.read() as db:
             gallery, state = _collect(db, session)
@@ -66,12 +66,15 @@ class PublishWork:
             for job in of_session:
                 wiring.first_picture.setdefault(job, ended)
         wiring.published[session] = ended + max(_REST, _REST_FACTOR * (ended - started))
-        wiring.meter.count(Stage.PUBLISH, items=1)
+        wiring.meter.count(task.job_id, Stage.PUBLISH, items=1)
         at = wiring.now_text()
         return [Outcome(task, facts=lambda db: _record(db, session, of_session, state, at))]
 
     def settled(self) -> None:
         """Nothing is held between runs."""
+
+    def rest(self) -> None:
+        """Nothing is held."""
 
     def interrupt(self) -> None:
         """A gallery is written in a moment; it is let finish."""

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
-from ghostroll.engine.crew import Crew
+from ghostroll.engine.crew import ClaimTaken, Crew
 from ghostroll.engine.settle import Settlement
 from ghostroll.faults import crash_point
 from ghostroll.model import Stage, Task, TaskState
@@ -28,23 +28,29 @@ class LedgerQueue:
 
     def settle(self, crew: Crew, settlements: Sequence[Settlement], *, claim_next: bool) -> list[Task]:
         """Settle tasks together with the facts they made, and claim what is next, all or nothing."""
-        with self._database.write() as db:
-            for settlement in settlements:
-                tasks.settle(
-                    db,
-                    settlement.task,
-                    settlement.state,
-                    charged=settlement.charged,
-                    due=settlement.due,
-                    cause=settlement.cause,
-                    error=settlement.error,
-                )
-                if settlement.facts is not None:
-                    settlement.facts(db)
-                if settlement.state in (TaskState.DEAD, TaskState.PARKED) and crew.stage in self._on_failed:
-                    self._on_failed[crew.stage](db, settlement)
-            crash_point("engine.facts_written")
-            return self._claim(db, crew) if claim_next else []
+        try:
+            with self._database.write() as db:
+                for settlement in settlements:
+                    self._settle(db, crew, settlement)
+                crash_point("engine.facts_written")
+                return self._claim(db, crew) if claim_next else []
+        except tasks.LostClaim as error:
+            raise ClaimTaken(str(error)) from error
+
+    def _settle(self, db: sqlite3.Connection, crew: Crew, settlement: Settlement) -> None:
+        tasks.settle(
+            db,
+            settlement.task,
+            settlement.state,
+            charged=settlement.charged,
+            due=settlement.due,
+            cause=settlement.cause,
+            error=settlement.error,
+        )
+        if settlement.facts is not None:
+            settlement.facts(db)
+        if settlement.state in (TaskState.DEAD, TaskState.PARKED) and crew.stage in self._on_failed:
+            self._on_failed[crew.stage](db, settlement)
 
     def next_due(self, crew: Crew) -> float | None:
         """When the next ready task of a crew may be claimed (boot-time seconds), None for none."""

@@ -57,7 +57,7 @@ class RenderWork:
         """Render one source."""
         (task,) = tasks_
         wiring = self._wiring
-        wiring.meter.begin(Stage.RENDER)
+        wiring.meter.begin(task.job_id, Stage.RENDER)
         with wiring.database.read() as db:
             source = assets.get_source(db, SourceId(task.subject))
             if source.asset_id is None:
@@ -79,7 +79,8 @@ class RenderWork:
                 raise
             name = name_rendition(source.path, asset.sha256)
             self._store(root, session.name.encode(), name.encode(), rendered, source)
-        wiring.meter.count(Stage.RENDER, items=1, size=len(rendered.share) + len(rendered.thumb))
+        size = len(rendered.share) + len(rendered.thumb)
+        wiring.meter.count(task.job_id, Stage.RENDER, items=1, size=size)
         picture = _describe(source, name, rendered)
         return [Outcome(task, facts=lambda db: _record(db, wiring, source, session.id, picture))]
 
@@ -101,6 +102,11 @@ class RenderWork:
 
     def settled(self) -> None:
         """Nothing is held between runs."""
+
+    def rest(self) -> None:
+        """End the worker: it is started again within a tenth of a second, and holds memory."""
+        self._lane.rest()
+        self._vain = 0
 
     def interrupt(self) -> None:
         """Make a run under way end soon."""
@@ -158,6 +164,7 @@ def record_picture(
 ) -> None:
     """Put a picture down, and want its gallery written, though not more often than is good for the disk."""
     picture_rows.put_picture(db, source.id, session, picture)
+    wiring.growing.add(source.job_id)
     tasks.want(db, Stage.PUBLISH, source.job_id, session, due=wiring.published.get(session, 0))
 
 

@@ -12,14 +12,13 @@ from ghostroll.faults import crash_point
 from ghostroll.jobs import SafetyFacts
 from ghostroll.library.durable import exists, has_size, library_errors, write_whole
 from ghostroll.library.identity import INCOMING
-from ghostroll.library.layout import show_path
 from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manifest, build_sha256sums
 from ghostroll.model import Cause, Job, JobId, Publication, Safety, SessionId, SourceState, Stage
-from ghostroll.observe.wording import say_count
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
 from ghostroll.state.pictures import Picture
+from ghostroll.station.telling import tell_secured, tell_unsafe
 from ghostroll.station.wiring import Wiring
 
 
@@ -56,6 +55,7 @@ def _collect(db: sqlite3.Connection, job: Job) -> SafetyFacts:
     parked = tasks.list_parked(db, job.id)
     return SafetyFacts(
         safety=job.safety,
+        scanned=assets.has_sources(db, job.id),
         pending=SourceState.PENDING in open_sources,
         failed=SourceState.FAILED in open_sources,
         copying=tasks.has_open(db, job.id, (Stage.SCAN, Stage.COPY)),
@@ -88,34 +88,14 @@ def _secure(wiring: Wiring, job: Job) -> None:
         job_rows.set_safety(db, job.id, Safety.SECURED, at=wiring.now_text())
     crash_point("secured.promised")
     write_records(wiring, job.session_id)  # once more, now that it is true
-    with wiring.database.read() as db:
-        tally = assets.tally(db, job.id)
-    wiring.log.info(
-        f"{job.volume.label}: safe to remove, {say_count(tally.files, 'file')} verified",
-        job=job.id,
-        card=job.volume.label,
-        files=tally.files,
-        bytes=tally.bytes,
-    )
+    tell_secured(wiring, job)
 
 
 def _say_unsafe(wiring: Wiring, job: Job, safety: Safety) -> None:
     with wiring.database.write() as db:
         job_rows.set_safety(db, job.id, safety)
-        failed = assets.list_sources(db, job.id, (SourceState.FAILED,))
     write_records(wiring, job.session_id)
-    for source in failed:
-        wiring.log.error(
-            f"NOT SAFE: {show_path(source.path)} {source.error}", job=job.id, card=job.volume.label
-        )
-    what = (
-        "was removed too early"
-        if safety is Safety.INTERRUPTED
-        else f"has {say_count(len(failed), 'file')} that can't be read"
-    )
-    wiring.log.error(
-        f"{job.volume.label} {what}: the card is NOT SAFE to format", job=job.id, card=job.volume.label
-    )
+    tell_unsafe(wiring, job, safety)
 
 
 def _finish_gallery(wiring: Wiring, job_id: JobId) -> None:

@@ -52,19 +52,22 @@ class ScanWork:
         (task,) = tasks_
         slot = self._wiring.slot_of(task.job_id)
         meter = self._wiring.meter
-        meter.begin(Stage.SCAN)
+        meter.begin(task.job_id, Stage.SCAN)
         found = take_inventory(slot.medium, self._wiring.settings.cards.leave_out, check=self._check)
         job = self._choose_job(slot, found)
         known = self._find_known(slot, found, job) if self._wiring.settings.copy.trust_known else {}
         slot.medium.check_present()
         crash_point("scan.done")
-        meter.count(Stage.SCAN, items=len(found))
+        meter.count(task.job_id, Stage.SCAN, items=len(found))
         self._tell_shortage(slot, found, known, job)
         inventory = _Inventory(job or task.job_id, found, known)
         return [Outcome(task, facts=lambda db: self._record(db, task, slot, inventory))]
 
     def settled(self) -> None:
         """Nothing is held between runs."""
+
+    def rest(self) -> None:
+        """Nothing is held."""
 
     def interrupt(self) -> None:
         """Make a run under way end soon."""

@@ -10,7 +10,7 @@ from typing import Self
 
 import structlog
 
-from ghostroll.cards.volume import Medium, identify_volume, tell_filesystem
+from ghostroll.cards.volume import tell_filesystem
 from ghostroll.config import Settings
 from ghostroll.engine.crew import Clock, Crew
 from ghostroll.engine.engine import Engine
@@ -19,19 +19,20 @@ from ghostroll.errors import LibraryNotThere, UsageError
 from ghostroll.library.durable import Folders
 from ghostroll.library.identity import open_library
 from ghostroll.library.layout import show_path
-from ghostroll.model import Cause, Job, JobId, Safety, Stage, TaskState, Volume
+from ghostroll.model import Cause, Job, JobId, Safety, Stage, TaskState
 from ghostroll.observe.meter import Meter
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import tasks
 from ghostroll.state.database import Database, open_reader
 from ghostroll.state.owner import Ownership
-from ghostroll.station.copy import CopyWork, record_failed_copy
+from ghostroll.station.copy import record_failed_copy
 from ghostroll.station.publish import PublishWork
 from ghostroll.station.queue import LedgerQueue
 from ghostroll.station.recover import interrupt_jobs, recover
 from ghostroll.station.render import RenderWork, record_failed_render
 from ghostroll.station.review import review_job
-from ghostroll.station.scan import ScanWork
+from ghostroll.station.slots import Slots
+from ghostroll.station.telling import tell_scan, tell_settlement
 from ghostroll.station.wiring import Slot, Sources, Wiring
 from ghostroll.station.witness import Witness
 
@@ -54,6 +55,7 @@ class Station:
         )
         clock = Clock(wiring.clock.boot, wiring.clock.random.random)
         self.engine = Engine(queue, clock, on_settled=self._on_settled)
+        self.slots = Slots(wiring, self.engine)
 
     @classmethod
     def open(
@@ -118,35 +120,29 @@ class Station:
         for job in unsaid:  # everything was recorded, and the process ended before it was said
             review_job(self.wiring, job.id)
 
-    def admit(self, path: bytes, *, session: str | None = None, resume: JobId | None = None) -> Slot:
+    def admit(
+        self,
+        path: bytes,
+        *,
+        session: str | None = None,
+        resume: JobId | None = None,
+        diskseq: int | None = None,
+    ) -> Slot:
         """A card is in, at this folder: scan it, copy it. Returns at once, its slot says which job it became.
 
-        Raises UsageError where the folder can't be a card's.
+        From any thread; a card that is being read already gives its slot. `diskseq` is the medium that was
+        meant. Raises UsageError where the folder can't be a card's, CardGone where another medium is in.
         """
-        volume, medium = find_card(path, self.wiring.settings)
-        if session is not None:
-            self._check_session(session)
-        if resume is not None:
-            self._check_same_card(volume, resume)
-        with self.wiring.database.write() as db:
-            job = job_rows.add_job(db, volume, medium.root, wanted=session, created_at=self.wiring.now_text())
-            slot = Slot(volume, medium, job, session, resume)
-            self.wiring.slots[job] = slot
-            tasks.want(db, Stage.SCAN, job, job)
-        self.engine.start(Crew(Stage.SCAN, lambda: ScanWork(self.wiring), job=job, policy=Policy(attempts=3)))
-        return slot
+        return self.slots.admit(path, session=session, resume=resume, diskseq=diskseq)
 
-    def _check_session(self, name: str) -> None:
-        with self.wiring.database.read() as db:
-            known = job_rows.find_session(db, name) is not None
-        folder = os.path.join(self.wiring.library.path, name.encode())
-        if not known and os.path.isdir(folder) and os.listdir(folder):
-            raise UsageError(f"{name} is in the library, but no record knows it: run 'ghostroll adopt' first")
+    def dismiss(self, slot: Slot) -> bool:
+        """A card left, or nobody wants it any more. From any thread; harmless when done twice.
 
-    def _check_same_card(self, volume: Volume, resume: JobId) -> None:
-        job = self.get_job(resume)
-        if job is None or (volume.uuid, volume.size) != (job.volume.uuid, job.volume.size):
-            raise UsageError(f"the card at hand is not that of job {resume}: put that one in and try again")
+        On return, after about a second at most, nothing of it is under way: what was verified stays, the rest
+        waits for the card, and whether it was safe has been said. False where a thread hangs in the kernel; it
+        was left behind, and nothing that it still does counts.
+        """
+        return self.slots.dismiss(slot)
 
     def wait(self, is_done: Callable[[], bool], timeout: float) -> bool:
         """Wait up to `timeout` seconds until something is so; looked at after every change.
@@ -200,29 +196,19 @@ class Station:
     def _on_settled(self, settlements: Sequence[Settlement]) -> None:
         changed: set[JobId] = set()
         for settlement in settlements:
+            tell_settlement(self.wiring, settlement)
             task = settlement.task
             scanned = task.stage is Stage.SCAN and settlement.state is TaskState.DONE
+            if task.stage is Stage.COPY and settlement.cause is Cause.CARD_GONE:
+                self.slots.park_gone(task.job_id)
             changed.add(self._start_copying(task.job_id) if scanned else task.job_id)
         for job in changed:
             review_job(self.wiring, job)
 
     def _start_copying(self, scanned: JobId) -> JobId:
-        """The scan has said which job its card belongs to: copy for that one."""
-        slot = self.wiring.slots.pop(scanned)
-        self.wiring.slots[slot.job] = slot
-        copy = self.wiring.settings.copy
-        self.engine.start(
-            Crew(
-                Stage.COPY,
-                lambda: CopyWork(self.wiring, slot),
-                threads=copy.threads_per_card,
-                batch=copy.batch_files,
-                batch_weight=copy.batch_mib << 20,
-                job=slot.job,
-                policy=Policy(attempts=copy.attempts),
-            )
-        )
-        return slot.job
+        job = self.slots.start_copying(scanned)
+        tell_scan(self.wiring, job)
+        return job
 
 
 def _remember(witness: Witness, path: bytes, library_id: str, log: structlog.stdlib.BoundLogger) -> None:
@@ -233,26 +219,6 @@ def _remember(witness: Witness, path: bytes, library_id: str, log: structlog.std
             f"which library is at {show_path(path)} can't be remembered in {witness.file} ({error.strerror}):"
             " if its disk is not mounted one day, nothing will tell"
         )
-
-
-def find_card(path: bytes, settings: Settings) -> tuple[Volume, Medium]:
-    """What card is mounted at a folder. Raises UsageError where it can't be one: nothing is written to a card."""
-    volume, medium = identify_volume(path)
-    library = os.path.realpath(os.fsencode(settings.library.path))
-    state = os.path.realpath(os.fsencode(settings.state_path))
-    if _is_inside(medium.root, library):
-        raise UsageError(
-            f"{show_path(path)} is inside the library: give the folder where the card is mounted"
-        )
-    if _is_inside(library, medium.root):
-        raise UsageError(f"{show_path(path)} holds the library itself: change library.path")
-    if _is_inside(state, medium.root):
-        raise UsageError(f"{show_path(path)} holds the state itself: change state.path")
-    return volume, medium
-
-
-def _is_inside(path: bytes, folder: bytes) -> bool:
-    return (path + b"/").startswith(folder.rstrip(b"/") + b"/")
 
 
 def _find_group(name: str) -> int | None:

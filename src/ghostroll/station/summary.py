@@ -85,7 +85,7 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
             "published": _round(moments.published),
         },
         "stages": {
-            stage: _describe(reading) for stage, reading in wiring.meter.read().items() if reading.items
+            stage: _describe(reading) for stage, reading in wiring.meter.read(job.id).items() if reading.items
         },
     }
     return Summary(document, choose_exit_code(job, parked, some_failed=bool(failed)))

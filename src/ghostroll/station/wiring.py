@@ -10,11 +10,12 @@ import structlog
 
 from ghostroll.cards.volume import Medium
 from ghostroll.config import Settings
+from ghostroll.engine.crew import CrewThread
 from ghostroll.errors import CardGone
 from ghostroll.library.copying import ContentClaims
 from ghostroll.library.durable import Folders
 from ghostroll.library.identity import Library
-from ghostroll.model import JobId, SessionId, Volume
+from ghostroll.model import Cause, JobId, SessionId, Volume
 from ghostroll.observe.meter import Meter
 from ghostroll.state.database import Database
 
@@ -30,7 +31,10 @@ class Sources:
 
 @dataclass(slots=True)
 class Slot:
-    """A card that is in. `job` is settled once its scan is; one reader at a time holds `reader`."""
+    """A card that is in. `job` is settled once its scan is; one reader at a time holds `reader`.
+
+    `threads` read it now. `gone`: it left, and is let go.
+    """
 
     volume: Volume
     medium: Medium
@@ -38,6 +42,8 @@ class Slot:
     wanted: str | None = None
     resume: JobId | None = None  # a person named the job to go on with
     reader: threading.Lock = field(default_factory=threading.Lock)
+    threads: list[CrewThread] = field(default_factory=list)
+    gone: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +69,11 @@ class Wiring:
         default_factory=dict
     )  # boot time until which a gallery may rest
     first_picture: dict[JobId, float] = field(default_factory=dict)  # boot time
+    # Whether the card of this job holds another volume that is not safe yet; only who sees all volumes can tell.
+    is_half_safe: Callable[[JobId], bool] = lambda _job: False
+    half_safe: set[JobId] = field(default_factory=set)  # secured, and their card must stay in
+    growing: set[JobId] = field(default_factory=set)  # galleries that were not complete when last told of
+    waiting: set[Cause] = field(default_factory=set)  # causes that were told of and did not go away yet
 
     def now_text(self) -> str:
         """The wall-clock time for people: local, with its offset."""

@@ -1,0 +1,187 @@
+"""What the log says of a card: one sentence per stage, made to be read from top to bottom by its owner."""
+
+from ghostroll.engine.settle import Settlement
+from ghostroll.library.layout import show_path
+from ghostroll.model import (
+    Cause,
+    Job,
+    JobId,
+    Publication,
+    Safety,
+    SessionId,
+    SourceId,
+    SourceState,
+    Stage,
+    TaskState,
+)
+from ghostroll.observe.meter import Reading
+from ghostroll.observe.wording import say_bytes, say_count, say_seconds
+from ghostroll.state import assets
+from ghostroll.state import jobs as job_rows
+from ghostroll.state import pictures as picture_rows
+from ghostroll.state.assets import Tally
+from ghostroll.station.wiring import Slot, Wiring
+
+_TOLD_CAUSES = frozenset(
+    {Cause.NO_SPACE, Cause.LIBRARY_GONE, Cause.TARGET, Cause.NO_WORKER, Cause.NETWORK_DOWN}
+)
+
+
+def tell_scan(wiring: Wiring, job_id: JobId) -> None:
+    """What is on a card, and how much of it is to be copied."""
+    with wiring.database.read() as db:
+        job = job_rows.get_job(db, job_id)
+        if job is None:
+            wiring.log.info("there is no file on the card: safe to remove")
+            return
+        tally = assets.tally(db, job_id)
+    there = say_count(tally.files, "file")
+    pending = tally.states.get(SourceState.PENDING, 0)
+    settled = tally.files - pending - tally.states.get(SourceState.FAILED, 0)
+    what = f"{say_count(pending, 'file')} to copy" if settled else "all to copy"
+    if not pending:
+        what = "nothing new"
+    wiring.log.info(
+        f"{job.volume.label}: {there}, {say_bytes(tally.bytes)} on the card, {what}",
+        **_name(job),
+        stage=Stage.SCAN,
+        files=tally.files,
+        bytes=tally.bytes,
+        pending=pending,
+    )
+
+
+def tell_copied(wiring: Wiring, job: Job, tally: Tally) -> None:
+    """What was copied in this run, and how fast."""
+    reading = wiring.meter.read(job.id)[Stage.COPY]
+    if not reading.items:
+        return
+    duplicates = tally.states.get(SourceState.DUPLICATE, 0)
+    known = tally.states.get(SourceState.KNOWN, 0)
+    beside = f", {say_count(duplicates, 'duplicate')}" if duplicates else ""
+    beside += f", {known} known from before" if known else ""
+    wiring.log.info(
+        f"{job.volume.label}: copied and verified {say_count(reading.items, 'file')}, {_say_rate(reading)}{beside}",
+        **_name(job),
+        stage=Stage.COPY,
+        files=reading.items,
+        bytes=reading.bytes,
+        seconds=round(reading.seconds, 3),
+    )
+
+
+def tell_secured(wiring: Wiring, job: Job) -> None:
+    """That a card may be pulled, or which part of it is safe."""
+    with wiring.database.read() as db:
+        tally = assets.tally(db, job.id)
+    tell_copied(wiring, job, tally)
+    verified = f"{say_count(tally.files, 'file')} verified"
+    fields = {**_name(job), "files": tally.files, "bytes": tally.bytes}
+    if wiring.is_half_safe(job.id):
+        wiring.half_safe.add(job.id)
+        wiring.log.info(
+            f"{job.volume.label}: {verified}; another volume of this card is not safe yet, leave it in",
+            **fields,
+        )
+    else:
+        wiring.log.info(f"{job.volume.label}: safe to remove, {verified}", **fields, safe=True)
+
+
+def tell_unsafe(wiring: Wiring, job: Job, safety: Safety) -> None:
+    """That a card must not be formatted, with every file that can't be read by name."""
+    with wiring.database.read() as db:
+        failed = assets.list_sources(db, job.id, (SourceState.FAILED,))
+        tally = assets.tally(db, job.id)
+    tell_copied(wiring, job, tally)
+    for source in failed:
+        wiring.log.error(f"NOT SAFE: {show_path(source.path)} {source.error}", **_name(job))
+    if safety is Safety.INTERRUPTED:
+        missing = tally.states.get(SourceState.PENDING, 0) + len(failed)
+        sentence = (
+            f"{job.volume.label}: NOT SAFE, it was removed too early: {missing} of {say_count(tally.files, 'file')}"
+            " missing; put it back in and the copy goes on"
+        )
+    else:
+        sentence = (
+            f"{job.volume.label}: NOT SAFE, {say_count(len(failed), 'file')} can't be read and everything else is in"
+            f" the library: clean the card's contacts, put it in again, or run 'ghostroll retry {job.id}'"
+        )
+    wiring.log.error(sentence, **_name(job), safe=False)
+
+
+def tell_unread(wiring: Wiring, slot: Slot) -> None:
+    """That a card left before anything was known of it."""
+    wiring.log.error(
+        f"{slot.volume.label}: NOT SAFE, it was removed before it was read: put it back in",
+        job=slot.job,
+        card=slot.volume.label,
+        safe=False,
+    )
+
+
+def tell_settlement(wiring: Wiring, settlement: Settlement) -> None:
+    """Say what a person should know of one task's end."""
+    task = settlement.task
+    if settlement.state is TaskState.DEAD and task.stage is Stage.RENDER:
+        with wiring.database.read() as db:
+            source = assets.get_source(db, SourceId(task.subject))
+        wiring.log.warning(
+            f"{show_path(source.path)} is safe but has no picture: {settlement.error}",
+            job=task.job_id,
+            stage=Stage.RENDER,
+        )
+    elif settlement.cause in _TOLD_CAUSES and settlement.cause not in wiring.waiting:
+        wiring.waiting.add(settlement.cause)
+        wiring.log.warning(
+            f"waiting: {settlement.error}", job=task.job_id, stage=task.stage, cause=settlement.cause
+        )
+    elif task.stage is Stage.PUBLISH and settlement.state is TaskState.DONE:
+        _tell_gallery(wiring, SessionId(task.subject))
+    elif settlement.error is not None:
+        wiring.log.debug(
+            f"{task.stage} {task.subject}: {settlement.error}", job=task.job_id, stage=task.stage
+        )
+
+
+def _tell_gallery(wiring: Wiring, session: SessionId) -> None:
+    """What pictures there are, once a gallery is complete."""
+    with wiring.database.read() as db:
+        of_session = job_rows.list_jobs_of_session(db, session)
+    for job in of_session:
+        if job.publication is Publication.COMPLETE and job.id in wiring.growing:
+            wiring.growing.discard(job.id)
+            _tell_complete(wiring, job)
+
+
+def _tell_complete(wiring: Wiring, job: Job) -> None:
+    with wiring.database.read() as db:
+        pictures = picture_rows.tally_pictures(db, job.id)
+    made = wiring.meter.read(job.id)[Stage.RENDER]
+    rate = f" in {say_seconds(made.seconds)} ({made.items / made.seconds:.1f}/s)" if made.seconds else ""
+    failed = f", {say_count(pictures.failed, 'file')} without" if pictures.failed else ""
+    wiring.log.info(
+        f"{job.volume.label}: {say_count(made.items, 'picture')} made{rate}{failed}",
+        **_name(job),
+        stage=Stage.RENDER,
+        pictures=pictures.shown,
+        failed=pictures.failed,
+        seconds=round(made.seconds, 3),
+    )
+    wiring.log.info(
+        f"{job.volume.label}: gallery complete with {say_count(pictures.shown, 'picture')};"
+        f" Link ready: ghostroll link {job.id}",
+        **_name(job),
+        stage=Stage.PUBLISH,
+        pictures=pictures.shown,
+    )
+
+
+def _say_rate(reading: Reading) -> str:
+    size = say_bytes(reading.bytes)
+    if not reading.seconds:
+        return size
+    return f"{size} in {say_seconds(reading.seconds)} ({say_bytes(reading.bytes / reading.seconds)}/s)"
+
+
+def _name(job: Job) -> dict[str, object]:
+    return {"job": job.id, "card": job.volume.label}
