@@ -185,6 +185,12 @@ def list_parked_stages(db: sqlite3.Connection, job: JobId) -> list[dict[str, str
     return [{"stage": row[0], "cause": row[1], "tasks": int(row[2]), "error": row[3] or ""} for row in rows]
 
 
+def find_lightest_parked(db: sqlite3.Connection, cause: Cause) -> int:
+    """The smallest weight of what waits for a cause; 0 where nothing does."""
+    row = db.execute("SELECT min(weight) FROM task WHERE state = 'parked' AND cause = ?", (cause,)).fetchone()
+    return int(row[0] or 0)
+
+
 def unpark(db: sqlite3.Connection, causes: Iterable[Cause], job: JobId | None = None) -> int:
     """Make what waited for these causes (in a job) ready again, with fresh attempts; returns how many."""
     wanted = list(causes)

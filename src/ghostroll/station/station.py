@@ -26,6 +26,7 @@ from ghostroll.state import tasks
 from ghostroll.state.database import Database, open_reader
 from ghostroll.state.owner import Ownership
 from ghostroll.station.copy import record_failed_copy
+from ghostroll.station.probing import is_anything_parked, probe_causes
 from ghostroll.station.publish import PublishWork
 from ghostroll.station.queue import LedgerQueue
 from ghostroll.station.recover import interrupt_jobs, recover
@@ -66,8 +67,9 @@ class Station:
         command: str,
         witness: Witness,
         log: structlog.stdlib.BoundLogger,
+        socket: str | None = None,
     ) -> Self:
-        """Own the state, open the library, recover. No worker runs yet.
+        """Own the state, open the library, recover. No worker runs yet. `socket`: where the owner takes requests.
 
         Raises StateHeld, StateUnusable, LibraryNotThere or UsageError; then nothing is held.
         """
@@ -88,7 +90,7 @@ class Station:
                     f"{error}; if it is gone for good, remove its line from {witness.file}"
                 ) from error
             raise
-        ownership = Ownership.take(state_path, command=command)
+        ownership = Ownership.take(state_path, command=command, socket=socket)
         try:
             database = Database(state_path)
             try:
@@ -179,18 +181,37 @@ class Station:
         with self.wiring.database.read() as db:
             return tasks.list_parked(db, job)
 
+    def probe(self, *, patient: bool) -> int:
+        """Go on with what waits for a cause that went away; returns how many tasks. See `probe_causes`."""
+        number = probe_causes(self.wiring, patient=patient)
+        if number:
+            self.engine.bell.ring()
+        return number
+
+    def is_anything_parked(self) -> bool:
+        """Whether work waits for something that may go away by itself."""
+        return is_anything_parked(self.wiring)
+
+    def list_at_work(self) -> list[Job]:
+        """Jobs whose card is being read."""
+        with self.wiring.database.read() as db:
+            return job_rows.list_jobs(db, safety=(Safety.SCANNING, Safety.COPYING))
+
     def close(self, patience: float) -> bool:
         """Stop gracefully and give everything back; False where a thread has not ended after `patience` seconds.
 
-        What was under way is ready again, charged to nobody; the database closes last. A thread that waits for
-        a slow disk may end with the next call; one that reads a dying card may never.
+        What was under way is ready again, charged to nobody; the database closes last, also where it can't be
+        written any more. A thread that waits for a slow disk may end with the next call; one that reads a dying
+        card may never.
         """
         self.engine.stop()
         ended = self.engine.join(patience)
         if ended:
-            interrupt_jobs(self.wiring)
-            self.wiring.database.close()
-            self._ownership.release()
+            try:
+                interrupt_jobs(self.wiring)
+            finally:
+                self.wiring.database.close()
+                self._ownership.release()
         return ended
 
     def _on_settled(self, settlements: Sequence[Settlement]) -> None:

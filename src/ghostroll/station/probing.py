@@ -1,0 +1,53 @@
+"""Looking whether what parked work waits for has gone away by itself: room was made, the library's disk is back."""
+
+import os
+
+from ghostroll.errors import LibraryNotThere
+from ghostroll.model import Cause
+from ghostroll.observe.wording import say_count
+from ghostroll.state import tasks
+from ghostroll.station.wiring import Wiring
+
+_LEAST_ROOM = 8 << 20  # bytes: what a picture's renditions or a record need
+
+
+def probe_causes(wiring: Wiring, *, patient: bool) -> int:
+    """Make ready again what can go on; returns how many tasks that are.
+
+    The other causes (a gallery's folder that can't be written, workers that don't start) can only be tried:
+    not where `patient`.
+    """
+    with wiring.database.read() as db:
+        parked = tasks.list_parked(db)
+        lightest = tasks.find_lightest_parked(db, Cause.NO_SPACE)
+    causes = set() if patient else {Cause.TARGET, Cause.NO_WORKER} & parked.keys()
+    if parked.keys() & {Cause.NO_SPACE, Cause.LIBRARY_GONE}:
+        room = _tell_room(wiring)
+        if room is not None:
+            causes |= {Cause.LIBRARY_GONE} & parked.keys()
+            if Cause.NO_SPACE in parked and room >= max(_LEAST_ROOM, lightest):
+                causes.add(Cause.NO_SPACE)
+    if not causes:
+        return 0
+    with wiring.database.write() as db:
+        number = tasks.unpark(db, causes)
+    wiring.waiting -= causes
+    wiring.log.info(f"going on: {say_count(number, 'task')} waited for {', '.join(sorted(causes))}")
+    return number
+
+
+def is_anything_parked(wiring: Wiring) -> bool:
+    """Whether any work waits for something that may go away by itself."""
+    with wiring.database.read() as db:
+        parked = tasks.list_parked(db)
+    return bool(parked.keys() & {Cause.NO_SPACE, Cause.LIBRARY_GONE, Cause.TARGET, Cause.NO_WORKER})
+
+
+def _tell_room(wiring: Wiring) -> int | None:
+    """Bytes that the library may still take; None where it is not there."""
+    try:
+        with wiring.library.enter() as root:
+            space = os.fstatvfs(root)
+    except (LibraryNotThere, OSError):
+        return None
+    return space.f_bavail * space.f_frsize - (wiring.settings.library.keep_free_mib << 20)
