@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo install uninstall test lint bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -24,6 +24,13 @@ $(STAMP): requirements/dev.lock pyproject.toml
 lock: ## resolve the dependencies anew, with hashes for every platform (needs uv)
 	uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/runtime.lock
 	uv pip compile pyproject.toml --upgrade --group dev --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/dev.lock
+	uv pip compile requirements/build.in --upgrade --constraint requirements/dev.lock --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/build.lock
+
+install: ## ghostroll as a service of this system: sudo make install
+	@PYTHON="$(if $(filter file,$(origin PYTHON)),,$(PYTHON))" systemd/install.sh install
+
+uninstall: ## the service away again, photos and an edited configuration kept: sudo make uninstall
+	@systemd/install.sh uninstall
 
 demo: setup ## a whole ingest of a made card, or of your pictures: make demo CARD=/path
 	@$(BIN)/ghostroll demo --into demo $(if $(CARD),--card "$(CARD)"); code=$$?; test $$code -eq 0 -o $$code -eq 3

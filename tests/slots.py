@@ -40,6 +40,8 @@ class Host:
         )
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"in\n"
+        if os.path.exists("/run/udev"):  # what the machine's own udev says of loop devices is nothing to us
+            self.do("mount", "-t", "tmpfs", "tmpfs", "/run/udev")
 
     def enter(self, *command: str | Path) -> list[str | Path]:
         """A command, as it runs in here."""

@@ -2,8 +2,10 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +17,8 @@ from running import do_without, need_tools
 
 from ghostroll.cards.blocks import Described, read_blocks
 from ghostroll.cards.mounts import Mount, read_mounts
-from ghostroll.cards.roots import list_root
-from ghostroll.cards.sight import CardRules, Changes, Seen, Why
+from ghostroll.cards.roots import RootReader, list_root
+from ghostroll.cards.sight import CardRules, Changes, Insertion, Listing, Seen, Why
 from ghostroll.cards.watch import Watcher
 
 LONG = 3600.0  # seconds; no test waits for a rescan
@@ -122,6 +124,21 @@ def test_the_first_answer_has_what_is_in(reader: Reader, rules: CardRules) -> No
     refused = {seen.name: seen.refusal for seen in changes.refused}
     assert refused["PAPERS"] is not None
     assert refused["PAPERS"].why is Why.NOT_CAMERA
+
+
+def test_another_card_at_the_same_place(reader: Reader, watcher: Watcher) -> None:
+    """What stood on a card is not believed of the next one, though that is mounted at the same place."""
+    point = reader.put_in("EOS", "DCIM")
+    wait_for(watcher, lambda changes: changes.arrived)
+    run("umount", point)
+    wait_for(watcher, lambda changes: changes.left)
+    run("umount", reader.root.parent / "aside" / "EOS")
+    (reader.root.parent / "aside" / "EOS").rmdir()
+    reader.put_in("EOS", "Letters")
+    refused = wait_for(watcher, lambda changes: changes.refused)
+    assert refused.refusal is not None
+    assert refused.refusal.why is Why.NOT_CAMERA
+    assert refused in watcher.seen
 
 
 def test_a_first_answer_may_be_empty(rules: CardRules) -> None:
@@ -271,6 +288,37 @@ def test_the_top_folders_are_listed(tmp_path: Path) -> None:
     assert list_root(mount_of(tmp_path)).library
 
 
+def test_a_full_top_folder_is_listed_to_its_end(tmp_path: Path) -> None:
+    """The camera's folder is found behind thousands of files, and not more folders are remembered than makes sense."""
+    for number in range(3000):
+        (tmp_path / f"{number:04}.jpg").touch()
+    (tmp_path / "DCIM").mkdir()
+    assert list_root(mount_of(tmp_path)).folders == (b"DCIM",)
+    for number in range(2500):
+        (tmp_path / f"{number:04}").mkdir()
+    assert len(list_root(mount_of(tmp_path)).folders) == 2000
+
+
+def test_what_is_forgotten_is_listed_again(tmp_path: Path) -> None:
+    """An answer is kept as long as its mount is there; for the next one under the same number the folder is listed anew."""
+    done = threading.Semaphore(0)
+    reader = RootReader(done.release)
+    key, mount = (Insertion(0, "mount:7:EOS"), mount_of(tmp_path).key), mount_of(tmp_path)
+    reader.ask(key, mount)
+    assert done.acquire(timeout=BOUND)
+    assert reader.answers() == {key: Listing()}
+    (tmp_path / "DCIM").mkdir()
+    reader.keep({key})
+    reader.ask(key, mount)
+    assert not done.acquire(timeout=0)
+    reader.keep(())
+    assert reader.answers() == {}
+    reader.ask(key, mount)
+    assert done.acquire(timeout=BOUND)
+    assert reader.answers() == {key: Listing((b"DCIM",))}
+    assert reader.close(BOUND)
+
+
 def test_what_cannot_be_listed_says_why(tmp_path: Path) -> None:
     """A folder that is not there, or that shows another filesystem than it should, is an error in words."""
     assert (
@@ -278,6 +326,8 @@ def test_what_cannot_be_listed_says_why(tmp_path: Path) -> None:
     )
     other = Mount(os.makedev(250, 250), b"/", os.fsencode(tmp_path), "vfat", b"")
     assert list_root(other).error == "something else is mounted on top of it"
+    joined = Mount(os.makedev(0, 99), b"/", os.fsencode(tmp_path), "btrfs", b"/dev/sdz")
+    assert list_root(joined).error is None, "its files have numbers of their own"
 
 
 def test_the_disks_of_this_machine_are_read() -> None:
@@ -300,6 +350,18 @@ def write_disk(sysfs: Path, path: str, **attributes: str) -> None:
         (place / name.replace("__", "/")).write_text(text + "\n")
     (sysfs / "class/block").mkdir(parents=True, exist_ok=True)
     (sysfs / "class/block" / place.name).symlink_to(place)
+
+
+def test_a_disk_is_not_gone_because_files_run_out() -> None:
+    """Without a free descriptor nothing is known of a disk, and that is said instead of guessed."""
+    program = (
+        "import os, resource\nfrom ghostroll.cards.blocks import read_blocks, read_diskseq\n"
+        "block = read_blocks(lambda path: None)[0]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try:\n    read_diskseq(block)\nexcept OSError as error:\n    print(error.errno)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == f"{errno.EMFILE}\n"
 
 
 def test_sysfs_is_understood(tmp_path: Path) -> None:
@@ -326,10 +388,15 @@ def test_sysfs_is_understood(tmp_path: Path) -> None:
         device__type="MMC",
     )
     write_disk(tmp_path, "devices/going/sdb", size="9")
+    write_disk(tmp_path, "devices/ata/sr0", dev="11:0", size="9", diskseq="3", removable="1")
+    (tmp_path / "devices/usb/sda/sda1/holders/dm-0").mkdir(parents=True)
+    (tmp_path / "devices/ata/sr0/slaves/sdz").mkdir(parents=True)
     blocks = {block.name: block for block in read_blocks(lambda _path: None, str(tmp_path))}
-    assert blocks.keys() == {"mmcblk0", "mmcblk0p1", "sda", "sda1", "mmcblk1"}
+    assert blocks.keys() == {"mmcblk0", "mmcblk0p1", "sda", "sda1", "sr0", "mmcblk1"}
     part = blocks["mmcblk0p1"]
     assert (part.partition, part.diskseq, part.removable, part.size) == (1, 11, True, 512_000)
     assert part.disk == "/devices/mmc0/mmcblk0"
     assert (blocks["sda1"].size, blocks["sda1"].diskseq, blocks["sda"].size) == (0, 17, 0)
     assert not blocks["mmcblk1"].removable
+    assert not blocks["sr0"].removable, "a disc is no card"
+    assert (blocks["sda1"].holders, blocks["sda"].holders, blocks["sr0"].slaves) == (("dm-0",), (), ("sdz",))

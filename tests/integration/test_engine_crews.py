@@ -680,13 +680,12 @@ def test_dismissed_threads_end_alone(tmp_path: Path) -> None:
 def test_an_engine_with_a_dead_thread_is_not_sound(tmp_path: Path) -> None:
     """A worker that ended though nobody asked it to is noticed."""
 
-    class Quitter(FakeWork):
-        def run(self, claimed: Sequence[Task]) -> Sequence[Outcome]:
-            raise SystemExit
+    def quit_thread(_: Task) -> None:
+        raise SystemExit
 
     with start_bench(tmp_path, files=1) as bench:
         assert bench.engine.is_sound()
-        (thread,) = bench.engine.start(Crew(Stage.COPY, lambda: Quitter(nothing, bench.log)))
+        (thread,) = bench.engine.start(bench.crew(quit_thread))
         thread.join(PATIENCE)
         assert not bench.engine.is_sound()
 

@@ -6,11 +6,12 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import command, environment, need_tools
+from running import command, do_without, environment, need_tools
 
 from ghostroll.errors import LibraryNotThere, NoSpace, TransientError
 from ghostroll.library import durable
@@ -163,6 +164,90 @@ def test_a_failed_folder_sync_is_not_forgotten(root: int, monkeypatch: pytest.Mo
     monkeypatch.setattr(durable, "sync_folder", listen)
     folders.sync(root, [b"a/b"])
     assert synced == [b"a/b", b"a", b""]
+
+
+# Becomes a user of few rights, who makes a session's folders and files in a library. Its folder is open already:
+# such a user doesn't get through the folders above it.
+AS_A_USER = """
+import ctypes, os, platform, struct, sys
+from ghostroll.library.durable import Folders, rename_into_place, write_whole
+root, group, confined = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "confined"
+os.setgroups([group]); os.setgid({user}); os.setuid({user}); os.umask(0o007)
+libc = ctypes.CDLL(None, use_errno=True)
+if confined:
+    # What RestrictSUIDSGID= does: chmod, fchmod and fchmodat with one of these bits are EPERM (seccomp(2), linux/filter.h).
+    numbers = {{"x86_64": {{90: 1, 91: 1, 268: 2}}, "aarch64": {{52: 1, 53: 2}}}}[platform.machine()]
+    load, equal, any_bit, answer = 0x20, 0x15, 0x45, 0x06
+    program = b"".join(
+        struct.pack("=HBBI", load, 0, 0, 0)
+        + struct.pack("=HBBI", equal, 0, 3, number)
+        + struct.pack("=HBBI", load, 0, 0, 16 + 8 * argument)
+        + struct.pack("=HBBI", any_bit, 0, 1, 0o6000)
+        + struct.pack("=HBBI", answer, 0, 0, 0x00050001)
+        for number, argument in numbers.items()
+    ) + struct.pack("=HBBI", answer, 0, 0, 0x7FFF0000)
+    kept = ctypes.create_string_buffer(program)
+    wanted = struct.pack("@HP", len(program) // 8, ctypes.addressof(kept))
+    assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+    assert libc.prctl(22, 2, wanted, 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    try:
+        os.chmod("inherits", 0o2775, dir_fd=root)
+    except PermissionError:
+        pass
+    else:
+        raise AssertionError("nothing is refused")
+folders = Folders(group)
+folders.make(root, b"session/originals/CARD")
+folders.make(root, b"inherits/session")
+write_whole(root, b"session/index.html", b"x", b"session.new")
+os.close(os.open("temp", os.O_WRONLY | os.O_CREAT, 0o664, dir_fd=root))
+rename_into_place(root, b"temp", b"session/originals/CARD/IMG_1.JPG")
+"""
+USER, GROUP = 65534, 54321
+
+
+@pytest.mark.parametrize("service", ["free", "confined"])
+def test_a_library_for_a_group(service: str, root: int, tmp_path: Path) -> None:
+    """Folders and files belong to the library's group, which may write in each, also where a service may set no such bit."""
+    if os.geteuid() != 0:
+        do_without("not root: run the tests with sudo")
+    os.fchown(root, USER, USER)
+    (tmp_path / "inherits").mkdir()
+    os.chown(tmp_path / "inherits", USER, GROUP)
+    (tmp_path / "inherits").chmod(0o2775)
+    program = AS_A_USER.format(user=USER)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(root), str(GROUP), service],
+        check=False,
+        capture_output=True,
+        pass_fds=[root],
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    bit = 0o2000 if service == "free" else 0
+    for folder in ("session", "session/originals", "session/originals/CARD"):
+        found = (tmp_path / folder).stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (USER, GROUP, bit | 0o775)
+    found = (tmp_path / "inherits/session").stat()
+    assert (found.st_gid, found.st_mode & 0o2070) == (GROUP, 0o2070)
+    for file in ("session/index.html", "session/originals/CARD/IMG_1.JPG"):
+        found = (tmp_path / file).stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (USER, GROUP, 0o660)
+
+
+def test_a_file_stays_with_its_group_where_it_must(root: int, tmp_path: Path) -> None:
+    """A file in a folder of a group that this user is not in gets there all the same."""
+    if os.geteuid() != 0:
+        do_without("not root: run the tests with sudo")
+    os.fchown(root, USER, USER)
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", USER, GROUP)
+    program = (
+        "import os, sys\nfrom ghostroll.library.durable import write_whole\n"
+        f"os.setgroups([]); os.setgid({USER}); os.setuid({USER})\n"
+        "write_whole(int(sys.argv[1]), b'theirs/file', b'x', b'theirs/new')\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(root)], check=True, pass_fds=[root])
+    assert (tmp_path / "theirs/file").stat().st_gid == USER
 
 
 def test_a_file_is_there_only_with_its_size(root: int, tmp_path: Path) -> None:

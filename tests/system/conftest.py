@@ -1,10 +1,11 @@
-"""Fixtures for tests that need root: disks that are files, and reads that wait."""
+"""Fixtures for tests that need root: disks that are files, and whole machines."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from container import Container
 from disks import Disk, Disks
 from running import do_without, need_tools
 
@@ -31,3 +32,48 @@ def card(disks: Disks) -> Disk:
 def library(tmp_path: Path) -> Path:
     """Where the library will be."""
     return tmp_path / "library"
+
+
+_REPORT = pytest.StashKey[pytest.TestReport]()
+# The first one makes the root that all use, which fetches a small Debian.
+_CONTAINERS = {"container", "bare_container"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a fixture know how its test ended."""
+    report = yield
+    if report.when == "call":
+        item.stash[_REPORT] = report
+    return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests with a machine the time that making its root may take."""
+    for item in items:
+        if _CONTAINERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(900), append=False)
+
+
+@pytest.fixture
+def container(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Container]:
+    """A machine of this test's own with ghostroll installed and running; its journal is shown if the test fails."""
+    yield from _run_container(tmp_path, request, installed=True)
+
+
+@pytest.fixture
+def bare_container(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Container]:
+    """A machine of this test's own that ghostroll was never installed on, with its source tree."""
+    yield from _run_container(tmp_path, request, installed=False)
+
+
+def _run_container(folder: Path, request: pytest.FixtureRequest, *, installed: bool) -> Iterator[Container]:
+    place = folder / "container"
+    place.mkdir()
+    with Container(place, installed=installed) as made:
+        yield made
+        report = request.node.stash.get(_REPORT, None)
+        if report is not None and report.failed and made.is_running:
+            print(made.tell(300))  # noqa: T201  # pytest shows it with the failure

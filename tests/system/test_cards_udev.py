@@ -1,112 +1,45 @@
 """Cards in a real udev: loop devices that a rule presents as a card reader. Needs root."""
 
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from desktop import READER, RULE, Desktop, run_udev, settle
 from disks import Disks, run
-from running import do_without, need_tools, wait_until
-from slots import Slot, write_table
+from running import wait_until
 
+from ghostroll.cards import lookout
+from ghostroll.cards.mounts import Mount, read_mounts
 from ghostroll.cards.sight import CardRules, Changes, Seen, Why
 from ghostroll.cards.watch import Watcher
 
-UDEVD = Path("/lib/systemd/systemd-udevd")
-RUN = Path("/run/udev")
-RULE = RUN / "rules.d" / "91-ghostroll-test.rules"
 LONG = 3600.0  # seconds; no test waits for a rescan
 BOUND = 30.0  # seconds that something may take before it counts as lost
-
-# A loop device says that it is fixed; the mark is what an administrator gives such readers.
-READER = 'SUBSYSTEM=="block", KERNEL=="loop*", ENV{ID_BUS}="usb", ENV{GHOSTROLL_CARD}="1"\n'
 
 
 @pytest.fixture(scope="module")
 def udev() -> Iterator[None]:
-    """An udevd that takes loop devices for readers: the machine's own, or one that lives as long as these tests."""
-    if os.geteuid() != 0:
-        do_without("not root: run the tests with sudo")
-    if not UDEVD.exists():
-        do_without(f"no {UDEVD} here: apt install udev")
-    need_tools(udevadm="udev", losetup="mount", partx="util-linux")
-    was_there = RUN.exists()
-    own = None if (RUN / "control").exists() else subprocess.Popen([UDEVD], stderr=subprocess.DEVNULL)
-    try:
-        wait_until((RUN / "control").exists)
-        RULE.parent.mkdir(parents=True, exist_ok=True)
-        RULE.write_text(READER)
-        run("udevadm", "control", "--reload", "--timeout=20")
-        run("udevadm", "trigger", "--subsystem-match=block")
-        settle()
-        yield
-    finally:
-        RULE.unlink(missing_ok=True)
-        if own is not None:
-            own.terminate()
-            own.wait()
-            if not was_there:  # nobody may believe what it knew
-                shutil.rmtree(RUN)
-        else:
-            run("udevadm", "control", "--reload", "--timeout=20")
-            run("udevadm", "trigger", "--subsystem-match=block")
-            settle()
+    """An udevd that takes loop devices for readers."""
+    yield from run_udev()
 
 
-def settle() -> None:
-    """Wait until udev has nothing to do."""
-    run("udevadm", "settle", "--timeout=20")
-
-
-class Reader:
-    """A reader for cards with ext4, and a desktop that mounts them."""
+class Reader(Desktop):
+    """A desktop with readers, and the rules of a watcher that looks at it."""
 
     def __init__(self, disks: Disks, folder: Path) -> None:
-        self._disks = disks
-        self._folder = folder
-        self.media = folder / "media"
-        self.media.mkdir()
-        self._slots: list[Slot] = []
+        super().__init__(disks, folder)
         self.rules = CardRules(
             library=os.fsencode(folder / "library"),
             filesystems=frozenset({"ext4"}),
             mount_roots=(os.fsencode(self.media),),
         )
 
-    def make(self, label: str, *, table: bool = False) -> Path:
-        """An image of a card; with a partition table if wanted."""
-        image = self._disks.format(label, mib=8, files={"DCIM/name": label.encode()})
-        if table:
-            write_table(self._folder / f"{label}.card", [image, image])
-            return self._folder / f"{label}.card"
-        return image
-
-    def put_in(self, image: Path) -> Slot:
-        """A card in a new reader."""
-        slot = Slot(image)
-        self._slots.append(slot)
-        return slot
-
-    def mount(self, node: str, name: str) -> Path:
-        """Mount a card where cards are looked for."""
-        point = self.media / name
-        point.mkdir(exist_ok=True)
-        run("mount", "-o", "ro,noload", node, point)
-        return point
-
-    def remove(self) -> None:
-        """Take out everything."""
-        for point in self.media.iterdir():
-            subprocess.run(["umount", "-l", point], check=False, capture_output=True)
-        for slot in self._slots:
-            # An emptied slot may hold somebody else's disk by now.
-            backing = Path(f"/sys/block/{slot.name}/loop/backing_file")
-            if backing.exists() and backing.read_text().startswith(str(self._folder)):
-                slot.empty()
+    def make_named(self, label: str, *, table: bool = False) -> Path:
+        """An image of a card with its name in a file; with a partition table if wanted."""
+        return self.make(label, mib=8, files={"DCIM/name": label.encode()}, table=table)
 
 
 @pytest.fixture
@@ -147,7 +80,7 @@ def test_a_card_with_two_partitions(reader: Reader) -> None:
     """Each partition arrives when it is mounted, with what udev knows of it, and leaves when it is unmounted or pulled."""
     with Watcher(reader.rules, rescan=LONG) as watcher:
         assert watcher.wait().notes == ()
-        slot = reader.put_in(reader.make("EOS", table=True))
+        slot = reader.put_in(reader.make_named("EOS", table=True))
         run("partx", "--update", slot.node)  # also where an older card left some
         settle()
         uuid = run(
@@ -164,13 +97,13 @@ def test_a_card_with_two_partitions(reader: Reader) -> None:
         other = wait_for(watcher, arrived, f"{slot.name}p2")
         run("umount", first)
         assert wait_for(watcher, left, f"{slot.name}p1") == card
-        slot.swap(reader.make("NEXT", table=True))
+        slot.swap(reader.make_named("NEXT", table=True))
         assert wait_for(watcher, left, f"{slot.name}p2") == other
 
 
 def test_cards_without_a_table_in_a_standing_reader(reader: Reader) -> None:
     """One card after the other in one slot: each leaves when it is pulled though its mount stays, which is not believed for the next."""
-    images = {name: reader.make(name) for name in "ABC"}
+    images = {name: reader.make_named(name) for name in "ABC"}
     with Watcher(replace(reader.rules, patience=0.5), rescan=LONG) as watcher:
         watcher.wait()
         slot = reader.put_in(images["A"])
@@ -193,7 +126,7 @@ def test_cards_without_a_table_in_a_standing_reader(reader: Reader) -> None:
 
 def test_a_card_that_was_in_before(reader: Reader) -> None:
     """A card that is in and mounted before the start is in the first answer."""
-    slot = reader.put_in(reader.make("EOS"))
+    slot = reader.put_in(reader.make_named("EOS"))
     settle()
     reader.mount(slot.node, "EOS")
     with Watcher(reader.rules, rescan=LONG) as watcher:
@@ -204,7 +137,7 @@ def test_a_card_that_nobody_mounts(reader: Reader) -> None:
     """Udev's events alone are enough to see a card, and it is mentioned that nobody mounts it; pulled, it is forgotten."""
     with Watcher(replace(reader.rules, patience=0.1), rescan=LONG) as watcher:
         watcher.wait()
-        slot = reader.put_in(reader.make("EOS"))
+        slot = reader.put_in(reader.make_named("EOS"))
         waiting = wait_for(watcher, refused, slot.name)
         assert waiting.refusal is not None
         assert waiting.refusal.why is Why.NOT_MOUNTED
@@ -213,9 +146,53 @@ def test_a_card_that_nobody_mounts(reader: Reader) -> None:
         def is_forgotten() -> bool:
             watcher.look_soon()
             watcher.wait(0)
-            return all(seen.name != slot.name for seen in watcher._seen)
+            return all(seen.name != slot.name for seen in watcher.seen)
 
         wait_until(is_forgotten)
+
+
+def test_udevs_word_counts_and_not_the_kernels(reader: Reader) -> None:
+    """However long udev takes, a card is seen with what it found; what happens to other things than disks wakes nobody."""
+    slow = f'{READER.strip()}, PROGRAM="/bin/sleep 1"\n'
+    RULE.write_text(slow)
+    run("udevadm", "control", "--reload", "--timeout=20")
+    try:
+        with Watcher(replace(reader.rules, patience=0), rescan=LONG, settle=0.05) as watcher:
+            watcher.wait()
+            slot = reader.put_in(reader.make_named("EOS"))
+            found = wait_for(watcher, refused, slot.name)
+            assert (found.volume.label, found.volume.filesystem) == ("EOS", "ext4")
+            settle()
+            watcher.wait(0.2)
+            looks = watcher.looks
+            run("udevadm", "trigger", "--subsystem-match=mem")
+            settle()
+            watcher.wait(0.2)
+            assert watcher.looks == looks
+    finally:
+        RULE.write_text(READER)
+        run("udevadm", "control", "--reload", "--timeout=20")
+
+
+def test_a_swap_in_the_middle_of_a_look(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount that was made between reading the disks and reading the mounts is not taken for one of the medium before."""
+    slot = reader.put_in(reader.make_named("A"))
+    other = reader.make_named("B")
+    settle()
+    swapped: list[int] = []
+
+    def swap_first() -> list[Mount]:
+        if not swapped:
+            swapped.append(slot.diskseq)
+            slot.swap(other)
+            settle()
+            reader.mount(slot.node, "B")
+        return read_mounts()
+
+    monkeypatch.setattr(lookout, "read_mounts", swap_first)
+    with Watcher(reader.rules, rescan=LONG) as watcher:
+        (card,) = (card for card in watcher.wait().arrived if card.name == slot.name)
+    assert card.insertion.diskseq == slot.diskseq != swapped[0]
 
 
 def test_a_burst_of_events_wakes_nobody_twice(reader: Reader) -> None:
@@ -230,7 +207,7 @@ def test_a_burst_of_events_wakes_nobody_twice(reader: Reader) -> None:
     with Watcher(replace(reader.rules, patience=0), rescan=LONG, settle=1.0, clock=clock) as watcher:
         watcher.wait()
         asked = 0
-        slot = reader.put_in(reader.make("EOS"))
+        slot = reader.put_in(reader.make_named("EOS"))
         wait_for(watcher, refused, slot.name)
         assert asked < 100
 
@@ -240,7 +217,7 @@ def test_what_is_not_marked_is_fixed(reader: Reader) -> None:
     RULE.write_text("")
     run("udevadm", "control", "--reload", "--timeout=20")
     try:
-        slot = reader.put_in(reader.make("EOS"))
+        slot = reader.put_in(reader.make_named("EOS"))
         settle()
         reader.mount(slot.node, "EOS")
         with Watcher(reader.rules, rescan=LONG) as watcher:
@@ -259,7 +236,7 @@ def test_more_events_than_anybody_can_hold(reader: Reader) -> None:
         before = watcher._monitor
         assert before is not None
         before.set_receive_buffer_size(4096)
-        slot = reader.put_in(reader.make("EOS"))
+        slot = reader.put_in(reader.make_named("EOS"))
         for _ in range(10):
             run("udevadm", "trigger", "--subsystem-match=block")
             settle()

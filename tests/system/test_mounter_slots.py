@@ -3,13 +3,18 @@
 import hashlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from disks import Disks
-from running import need_tools
-from slots import Host, Slot, write_fat, write_table
+from running import need_tools, wait_until
+from slots import READER, Host, Slot, write_fat, write_table
+
+from ghostroll.mounter.looking import read_disk
+from ghostroll.mounter.probing import open_disk
 
 DONE, UNUSABLE, REFUSED, RETRY, KILLED = 0, 2, 3, 75, -9
 HARMLESS = {"ro", "nosuid", "nodev", "noexec"}
@@ -20,7 +25,7 @@ def host(tmp_path: Path, disks: Disks) -> Iterator[Host]:  # noqa: ARG001  # wit
     """A machine that takes loop devices with ext4 for cards."""
     need_tools(unshare="util-linux", nsenter="util-linux", blkid="util-linux", partx="util-linux")
     made = Host(tmp_path / "host")
-    made.config.write_text('[cards]\nfilesystems = ["ext4"]\nallow = ["loop*"]\n')
+    made.config.write_text('[cards]\nfilesystems = ["vfat", "ext4"]\nreaders = ["loop*"]\n')
     yield made
     made.end()
 
@@ -85,6 +90,31 @@ def test_a_card_out_and_in_faster_than_anybody_looks(host: Host, slot: Slot, car
     assert host.visit(slot.name).code == DONE
     check_one(host, slot, "A")
     assert set(host.mounts()) != set(before)
+
+
+def test_a_patient_run_says_once_what_it_waits_for(host: Host, slot: Slot, cards: dict[str, Path]) -> None:
+    """A run that is told to be patient tries again by itself, and fills no journal meanwhile."""
+    host.visit(slot.name)
+    arguments = ("--cards", host.cards, "--config", host.config, "--user", READER, "--patience", "60")
+    with host.see(host.cards / f"{slot.diskseq}-0/DCIM/name").open("rb"):
+        slot.swap(cards["B"])
+        run = subprocess.Popen(
+            host.enter(sys.executable, "-m", "ghostroll.mounter", slot.name, *arguments),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert run.stderr is not None
+        said = ""
+        while "fuser" not in said:
+            said = run.stderr.readline()
+            assert said, "it ended without waiting"
+        looks = Path(f"/proc/{run.pid}/status")
+        before = looks.read_text()
+        wait_until(lambda: looks.read_text() != before)  # it has tried again since
+    _, rest = run.communicate(timeout=60)
+    assert run.returncode == DONE
+    assert "fuser" not in rest
+    check_one(host, slot, "B")
 
 
 def test_a_file_held_open_makes_the_next_card_wait(host: Host, slot: Slot, cards: dict[str, Path]) -> None:
@@ -271,8 +301,8 @@ def test_what_cannot_be_mounted_is_one_line(
         data[1024 + 0x18] = 77  # blocks of 2^87 bytes
         wanted = "ghostroll never repairs a card"
     else:
-        host.config.write_text('[cards]\nallow = ["loop*"]\n')
-        wanted = "add it to cards.filesystems"
+        host.config.write_text('[cards]\nreaders = ["loop*"]\n')
+        wanted = 'write filesystems = ["vfat", "exfat", "ext4"]'
     bad.write_bytes(data)
     slot.swap(bad)
     visit = host.visit(slot.name)
@@ -280,7 +310,7 @@ def test_what_cannot_be_mounted_is_one_line(
     assert wanted in visit.said
     assert visit.said.count("\n") == 1
     assert (host.mounts(), os.listdir(host.cards)) == ({}, [])
-    host.config.write_text('[cards]\nfilesystems = ["ext4"]\nallow = ["loop*"]\n')
+    host.config.write_text('[cards]\nfilesystems = ["vfat", "ext4"]\nreaders = ["loop*"]\n')
     slot.swap(cards["C"])
     assert host.visit(slot.name).code == DONE
     check_one(host, slot, "C")
@@ -306,6 +336,20 @@ def test_a_cameras_filesystem(host: Host, tmp_path: Path) -> None:
         slot.empty()
 
 
+def test_a_card_that_belongs_to_somebody_else(host: Host, disks: Disks) -> None:
+    """What its reader may not read on a card with owners is said in the line that says where it is mounted."""
+    slot = Slot(disks.format("OWNED", mib=8, files={"DCIM/100/photo": b"x", "DCIM/100/other": b"x"}))
+    try:
+        visit = host.visit(slot.name)
+        assert visit.code == DONE
+        assert visit.said.count("\n") == 1
+        # Every filesystem of this kind has that one, and it is root's alone.
+        assert f"but user {READER} may not read lost+found on it: " in visit.said
+    finally:
+        host.end()
+        slot.empty()
+
+
 def test_options_that_a_kernel_does_not_take(host: Host, slot: Slot) -> None:
     """Where the kernel refuses an option it is tried with the bare minimum, and that is said."""
     spoil = (
@@ -318,11 +362,36 @@ def test_options_that_a_kernel_does_not_take(host: Host, slot: Slot) -> None:
     check_one(host, slot, "A")
 
 
+def test_a_denied_card_is_left_alone(host: Host, slot: Slot, cards: dict[str, Path]) -> None:
+    """A volume whose label is on the deny list is not mounted, and let go once it is on it; the next card is taken."""
+    assert host.visit(slot.name).code == DONE
+    host.config.write_text(host.config.read_text() + 'deny = ["a"]\n')
+    visit = host.visit(slot.name)
+    assert visit.code == DONE
+    assert f"{slot.name}: is on cards.deny" in visit.said
+    assert (host.mounts(), os.listdir(host.cards)) == ({}, [])
+    slot.swap(cards["B"])
+    assert host.visit(slot.name).code == DONE
+    check_one(host, slot, "B")
+
+
+def test_a_name_in_dev_may_be_another_device(slot: Slot) -> None:
+    """Only the very device that sysfs tells of is opened under its name."""
+    disk = read_disk(slot.name)
+    assert disk is not None
+    with open_disk(disk):
+        pass
+    for other in (replace(disk, device=disk.device + 1), replace(disk, name="null")):
+        with pytest.raises(OSError, match="No such device"), open_disk(other):
+            pass
+
+
 def test_a_disk_that_is_none_of_our_business(host: Host, slot: Slot, tmp_path: Path) -> None:
     """Fixed disks, and disks of fstab, of the system and of the library, are left alone with one line that says why."""
     config = host.config.read_text()
-    host.config.write_text('[cards]\nfilesystems = ["ext4"]\n')
-    visit = host.visit(slot.name)
+    host.config.write_text('[cards]\nfilesystems = ["vfat", "ext4"]\n')
+    # It is not even opened.
+    visit = host.visit(slot.name, before="import ghostroll.mounter.__main__ as m; del m.open_disk")
     assert (visit.code, host.mounts()) == (DONE, {})
     assert "is a fixed disk and no card" in visit.said
     host.config.write_text(config)
@@ -451,7 +520,9 @@ def test_what_root_alone_must_own(host: Host, slot: Slot) -> None:
     visit = host.visit(slot.name)
     assert (visit.code, host.mounts()) == (UNUSABLE, {})
     assert "mend it, `ghostroll config check` says where" in visit.said
-    host.cards.chmod(0o777)  # the mistake that is tested
-    visit = host.visit(slot.name)
-    assert (visit.code, host.mounts()) == (UNUSABLE, {})
-    assert "must be a folder of root's that nobody else can write in" in visit.said
+    for mode, owner in ((0o757, 0), (0o775, 0), (0o755, 65534)):
+        host.cards.chmod(mode)  # the mistakes that are tested
+        os.chown(host.cards, owner, owner)
+        visit = host.visit(slot.name)
+        assert (visit.code, host.mounts()) == (UNUSABLE, {})
+        assert "must be a folder of root's that nobody else can write in" in visit.said

@@ -69,12 +69,14 @@ def test_cards_that_look_the_same_are_both_read(disks: Disks, station: Station, 
             (point / "DCIM" / "new.bin").write_bytes(b"only here")
     try:
         with hold_reads(points[0][0] / "DCIM" / "1.bin") as held:
-            one = station.admit(os.fsencode(points[0][0]))
+            slot = station.admit(os.fsencode(points[0][0]))
             held.catch()
-            two = station.admit(os.fsencode(points[1][0]))
-            assert (one.volume.uuid is None, two.volume.uuid is None) == (False, True)
+            twin = station.admit(os.fsencode(points[1][0]))
+            assert slot.volume.uuid is not None
+            assert twin.volume.uuid is None
+            assert slot.volume.size == twin.volume.size
         assert station.wait(station.is_quiet, PATIENCE)
-        assert safety(station, one.job) is safety(station, two.job) is Safety.SECURED
+        assert safety(station, slot.job) is safety(station, twin.job) is Safety.SECURED
         assert len(list_originals(library)) == 2
     finally:
         for point, device in points:

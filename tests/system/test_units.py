@@ -143,3 +143,9 @@ def test_the_rule_is_understood() -> None:
     if asked.returncode != 0:
         pytest.skip("this udev can't verify rules (253 and later can); the events' tests load this one")
     subprocess.run(["udevadm", "verify", ROOT / "udev/90-ghostroll.rules"], check=True)
+
+
+def test_the_install_script_is_clean() -> None:
+    """Nothing in the script that runs as root is left to chance where a name has a space in it, or a command fails."""
+    need_tools(shellcheck="shellcheck")
+    subprocess.run(["shellcheck", SYSTEMD / "install.sh"], check=True)

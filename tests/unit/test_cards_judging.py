@@ -95,6 +95,13 @@ def test_a_card() -> None:
     assert (card.volume.uuid, card.volume.size, card.volume.filesystem) == ("1234-ABCD", 1 << 30, "vfat")
 
 
+def test_a_disk_around_a_card_is_nothing() -> None:
+    """What is found on a disk beside its partitions, and what RAID or LVM keep on one, are no volumes."""
+    hybrid = replace(DISK, described=Described("iso9660", label="IMAGE", table=True))
+    member = block("sdb2", partition=2, described=Described("linux_raid_member"))
+    assert see(hybrid, CARD, member, mounts=(MOUNTED,)).keys() == {"vda", "sdb1"}
+
+
 def test_the_disk_of_the_machine_is_never_a_card() -> None:
     """The disk behind / is refused, and so is every other volume of it, whatever is allowed, mounted and on it."""
     boot = block("mmcblk0p1", partition=1, disk="/devices/mmcblk0", path="/devices/mmcblk0/mmcblk0p1")
@@ -128,8 +135,14 @@ def test_a_root_is_found_by_its_source() -> None:
 
 
 def test_something_stands_on_it() -> None:
-    """What LVM, RAID or encryption use is refused."""
-    assert refuse(see(block("sdb1", partition=1, holders=("md0",)))["sdb1"]) == (Why.IN_USE, "in use by md0")
+    """What LVM, RAID or encryption use is refused, and so are the other volumes of its disk."""
+    crypt = block("sdb2", partition=2, holders=("dm-0", "dm-1"), described=Described("crypto_LUKS"))
+    found = see(DISK, CARD, crypt, mounts=(MOUNTED,))
+    assert refuse(found["sdb1"]) == (Why.IN_USE, "its disk is in use by dm-0, dm-1")
+    assert refuse(see(block("sdb1", partition=1, holders=("md0",)))["sdb1"]) == (
+        Why.IN_USE,
+        "its disk is in use by md0",
+    )
 
 
 @pytest.mark.parametrize("place", [b"/media/me/DISK", b"/media/me/DISK/deep/photos"])
@@ -178,11 +191,47 @@ def test_a_fixed_disk_needs_to_be_allowed() -> None:
     card = replace(CARD, removable=False)
     why, words = refuse(see(card, mounts=(DESKTOP,))["sdb1"])
     assert why is Why.FIXED
-    assert "cards.allow" in words
+    assert "cards.readers" in words
     rules = replace(RULES, allow=frozenset({"1234-abcd"}))
     assert see(card, mounts=(DESKTOP,), rules=rules)["sdb1"].mount == DESKTOP
     marked = replace(card, described=replace(card.described or Described(), marked=True))
     assert see(marked, mounts=(DESKTOP,))["sdb1"].mount == DESKTOP
+
+
+@pytest.mark.parametrize("pattern", ["sdb", "sd?", "ProGrade_*", "ProGrade_CFexpress_00-0:0"])
+def test_a_reader_that_calls_its_cards_fixed(pattern: str) -> None:
+    """What the configuration calls a reader, by its kernel's or its own name, is one, with a partition table or without."""
+    known = Described(table=True, serial="ProGrade_CFexpress_00-0:0")
+    disk = replace(DISK, removable=False, described=known)
+    card = replace(CARD, removable=False)
+    rules = replace(RULES, readers=(pattern,))
+    assert see(disk, card, mounts=(DESKTOP,), rules=rules)["sdb1"].mount == DESKTOP
+    whole = replace(disk, described=replace(known, table=False, filesystem="vfat"))
+    bare = mount(whole, b"/media/me/EOS")
+    assert see(whole, mounts=(bare,), rules=rules)["sdb"].mount == bare
+    blank = replace(disk, described=replace(known, table=False))
+    assert refuse(see(blank, rules=rules)["sdb"])[0] is Why.EMPTY
+    for others in ((), ("sda",), ("prograde*",)):
+        found = see(disk, card, mounts=(DESKTOP,), rules=replace(RULES, readers=others))
+        assert refuse(found["sdb1"])[0] is Why.FIXED
+        assert "sdb" not in see(blank, rules=replace(RULES, readers=others))
+
+
+def test_a_rule_may_mark_the_disk_alone() -> None:
+    """A partition of a disk that a rule of the machine marks is in a reader, though the rule left the partition out."""
+    disk = replace(DISK, removable=False, described=Described(table=True, marked=True))
+    assert see(disk, replace(CARD, removable=False), mounts=(DESKTOP,))["sdb1"].mount == DESKTOP
+
+
+def test_a_named_reader_opens_no_way_to_the_system() -> None:
+    """A disk that the system stands on, or that has a fixed place, is no reader, whatever is named."""
+    card = replace(CARD, removable=False, described=Described("vfat", aliases=frozenset({"UUID=1"})))
+    rules = replace(RULES, readers=("sdb",))
+    other = block("sdb2", partition=2, removable=False)
+    found = see(card, other, mounts=(DESKTOP, mount(other, b"/boot/firmware")), rules=rules)
+    assert refuse(found["sdb1"])[0] is Why.SYSTEM
+    found = see(card, mounts=(DESKTOP,), fixed={"UUID=1": "/etc/fstab"}, rules=rules)
+    assert refuse(found["sdb1"])[0] is Why.FSTAB
 
 
 def test_the_root_helper_has_looked_at_the_place() -> None:
@@ -191,6 +240,9 @@ def test_the_root_helper_has_looked_at_the_place() -> None:
     assert see(card, mounts=(MOUNTED,))["sdb1"].mount == MOUNTED
     stale = mount(CARD, b"/run/ghostroll/cards/8-1")
     assert refuse(see(card, mounts=(stale,))["sdb1"])[0] is Why.FIXED
+    other = mount(CARD, b"/run/ghostroll/cards/9-2")
+    assert refuse(see(card, mounts=(other,))["sdb1"])[0] is Why.FIXED
+    assert refuse(see(CARD, mounts=(other,))["sdb1"])[0] is Why.STALE
 
 
 @pytest.mark.parametrize("name", ["eos_digital", "1234-abcd"])
@@ -215,7 +267,10 @@ def test_filesystems_are_chosen() -> None:
     card = replace(CARD, described=Described("ntfs"))
     why, words = refuse(see(card, mounts=(MOUNTED,))["sdb1"])
     assert why is Why.FILESYSTEM
-    assert words.startswith("filesystem ntfs isn't allowed")
+    assert words == "filesystem ntfs isn't allowed: format it in the camera"
+    card = replace(CARD, described=Described("ext4"))
+    assert "add it to cards.filesystems" in refuse(see(card, mounts=(MOUNTED,))["sdb1"])[1]
+    card = replace(CARD, described=Described("ntfs"))
     rules = replace(RULES, filesystems=frozenset({"ntfs"}))
     assert see(card, mounts=(MOUNTED,), rules=rules)["sdb1"].mount == MOUNTED
 
@@ -228,6 +283,13 @@ def test_an_unmounted_volume_waits() -> None:
     why, words = refuse(see(CARD, mounts=(mount(CARD, b"/backup"),))["sdb1"])
     assert why is Why.NOT_MOUNTED
     assert "mounted at /backup" in words
+    assert "mount it below /mnt" in words
+    rules = replace(RULES, mount_roots=(b"/srv/cards", b"/run/ghostroll/cards"))
+    assert "mount it below /srv/cards" in refuse(see(CARD, rules=rules)["sdb1"])[1]
+    assert (
+        "mount it below /run/ghostroll/cards"
+        in refuse(see(CARD, rules=replace(RULES, mount_roots=(b"/run/ghostroll/cards",)))["sdb1"])[1]
+    )
     assert refuse(see(CARD, mounts=(mount(CARD, b"/media/a", root=b"/DCIM"),))["sdb1"])[0] is Why.NOT_MOUNTED
 
 
@@ -305,6 +367,7 @@ COMPUTERS = [
     (b"DCIM", b"bin", b"etc", b"usr"),
     (b"DCIM", b"Backups.backupdb"),
     (b"DCIM", b"Backup"),
+    (b"DCIM", b"backup-2024-11"),
     (b"DCIM", b"2018", b"2019", b"2020", b"Taxes", b"Letters"),
     (b"DCIM", b"Windows", b"Users"),
 ]
@@ -380,9 +443,9 @@ def test_udevs_properties_are_understood() -> None:
     )
     assert (found.filesystem, found.uuid, found.label, found.table) == ("exfat", "EBAF-E836", "CARD", True)
     assert found.diskseq == 11
-    assert parse_properties({"GHOSTROLL_DISKSEQ": "12", "GHOSTROLL_CARD": "1"}) == Described(
-        diskseq=12, marked=True
-    )
+    assert parse_properties(
+        {"GHOSTROLL_DISKSEQ": "12", "GHOSTROLL_CARD": "1", "ID_SERIAL": "SD_Reader_1-0:0"}
+    ) == Described(diskseq=12, serial="SD_Reader_1-0:0", marked=True)
     assert {
         "UUID=EBAF-E836",
         "LABEL=CARD",
@@ -390,3 +453,16 @@ def test_udevs_properties_are_understood() -> None:
         "/dev/disk/by-label/CARD",
     } <= found.aliases
     assert parse_properties({}) == Described()
+
+
+def test_names_are_read_as_they_were_given() -> None:
+    """Spaces and other letters of a label are those on the card, and what steers a terminal is not shown."""
+    found = parse_properties(
+        {
+            "ID_FS_LABEL": "EOS_DIGITÄL_x",
+            "ID_FS_LABEL_ENC": "EOS\\x20DIGIT\\xc3\\x84L\\x0ax",
+            "ID_PART_ENTRY_NAME": "my\\x20card",
+        }
+    )
+    assert found.label == "EOS DIGITÄL\ufffdx"
+    assert found.aliases == {"LABEL=EOS DIGITÄL\nx", "PARTLABEL=my card"}

@@ -1,6 +1,7 @@
 """Cards come and go: every way that a real kernel showed, with events late, lost and out of order."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -287,6 +288,41 @@ def test_a_partition_of_the_card_before(watch: Watch) -> None:
     assert watch.told == ["arrived sdb1 5", "left sdb1 5"]
 
 
+def test_a_partition_of_the_card_before_without_our_rule(watch: Watch) -> None:
+    """Where no rule of ours notes a partition's medium, it is not believed before udev has been at its disk."""
+    model = watch.model
+    put_in(model, "sdb", 5)
+    model.add(disk("sdb", 5, ID_PART_TABLE_TYPE="dos", DEVLINKS="/dev/disk/by-diskseq/5"))
+    model.mount(model.blocks()[1], b"/media/me/EOS_DIGITAL")
+    watch.look()
+    watch.look()
+    model.mounts.pop()
+    model.kernel[disk("sdb", 0)["DEVPATH"]]["DISKSEQ"] = "7"
+    watch.look()
+    watch.look(after=RULES.patience)
+    assert watch.told == ["arrived sdb1 5", "left sdb1 5"]
+    put_in(model, "sdb", 7)
+    model.mount(model.blocks()[1], b"/media/me/EOS_DIGITAL")
+    model.mounts[-1] = replace(model.mounts[-1], id=78)
+    watch.look()
+    watch.look()
+    assert watch.told[2:] == ["arrived sdb1 7"]
+
+
+def test_a_mounts_number_is_given_again(watch: Watch) -> None:
+    """The next card may be mounted under the number, the device and the place of the one before, and is believed."""
+    model = watch.model
+    for diskseq in (5, 7):
+        put_in(model, "sdb", diskseq)
+        model.mount(model.blocks()[1], b"/media/me/EOS_DIGITAL")
+        assert model.mounts[-1].id == 2
+        watch.look()
+        watch.look()
+        model.mounts.pop()
+        watch.look()
+    assert watch.told == ["arrived sdb1 5", "left sdb1 5", "arrived sdb1 7", "left sdb1 7"]
+
+
 def test_an_unmounted_card_has_left(watch: Watch) -> None:
     """A card that is unmounted but stays in has left, and arrives again once it is mounted again."""
     model = watch.model
@@ -473,6 +509,7 @@ def test_whatever_happens_it_converges(moves: list[tuple[str, int, float]]) -> N
     slots.slots.clear()
     look()
     assert inside == {}
+    assert active == Active(), "a daemon lives for months"
 
 
 @given(st.lists(st.floats(0, 0.19), max_size=20))

@@ -184,6 +184,47 @@ def test_a_refused_value_has_no_second_problem(file: Path) -> None:
             'cards.leave_out: expected a list of file or folder names, such as ["Thumbs.db", "._*"], got [1]',
         ),
         (
+            'cards.filesystems = ["vfat", "ntfs"]',
+            (
+                "cards.filesystems: expected a list of at least one of: vfat, exfat, ext2, ext3, ext4,"
+                ' got ["vfat", "ntfs"]'
+            ),
+        ),
+        (
+            "cards.filesystems = []",
+            "cards.filesystems: expected a list of at least one of: vfat, exfat, ext2, ext3, ext4, got []",
+        ),
+        (
+            'cards.readers = ["*"]',
+            'cards.readers: expected a list of disks, such as ["ProGrade_*", "sdc"]; a * alone is none, got ["*"]',
+        ),
+        (
+            'cards.allow = [""]',
+            'cards.allow: expected a list of labels or UUIDs, such as ["EOS_DIGITAL", "8355-7F0A"], got [""]',
+        ),
+        (
+            'cards.deny = "MUSIC"',
+            'cards.deny: expected a list of labels or UUIDs, such as ["EOS_DIGITAL", "8355-7F0A"], got "MUSIC"',
+        ),
+        (
+            'cards.mount_roots = ["media"]',
+            (
+                "cards.mount_roots: expected a list of at least one full path,"
+                ' such as ["/media"]; / alone is none, got ["media"]'
+            ),
+        ),
+        (
+            'cards.mount_roots = ["//"]',
+            (
+                "cards.mount_roots: expected a list of at least one full path,"
+                ' such as ["/media"]; / alone is none, got ["//"]'
+            ),
+        ),
+        (
+            "cards.rescan_seconds = 0",
+            "cards.rescan_seconds: expected a whole number from 1 to 3600, got 0",
+        ),
+        (
             'publish.s3.bucket = "a/b"',
             "publish.s3.bucket: expected the name of a bucket, such as my-photos",
         ),

@@ -12,6 +12,7 @@ import pytest
 
 from ghostroll.mounter.mounts import Mounted
 from ghostroll.mounter.plan import (
+    Action,
     Bind,
     Disk,
     Leave,
@@ -20,6 +21,7 @@ from ghostroll.mounter.plan import (
     Partition,
     Protection,
     Refuse,
+    Reprobe,
     Rules,
     Wait,
     plan_mounts,
@@ -162,7 +164,7 @@ def test_a_blind_reader_waits(partition: Partition, mounts: list[Mounted], words
     ("filesystem", "words"),
     [
         ("", "no filesystem that is known"),
-        ("ext4", 'filesystems = ["ext4"]'),
+        ("ext4", 'filesystems = ["vfat", "exfat", "ext4"]'),
         ("ntfs", "which ghostroll doesn't mount"),
     ],
 )
@@ -182,6 +184,55 @@ def test_what_the_configuration_adds_is_mounted() -> None:
     )
     assert isinstance(added, Mount)
     assert isinstance(not_known, Refuse)
+
+
+@pytest.mark.parametrize("name", ["music", "8355-7f0a"])
+def test_what_is_denied_is_left_alone(name: str) -> None:
+    """A volume on the deny list is not mounted, and let go if it was; its neighbour is mounted all the same."""
+    rules = replace(RULES, deny=("", name))
+    denied = replace(FIRST, tags=frozenset({"LABEL=MUSIC", "UUID=8355-7F0A", "PARTLABEL=x"}))
+    left, other = plan_mounts(DISK, [denied, SECOND], [], rules)
+    assert left == Leave("sdc1", "is on cards.deny")
+    assert isinstance(other, Mount)
+    release, left = plan_mounts(DISK, [replace(denied, held=True)], [mounted("16-1", SDC1)], rules)
+    assert isinstance(release, LetGo)
+    assert release.point == CARDS + b"/16-1"
+    assert isinstance(left, Leave)
+    assert isinstance(plan_mounts(DISK, [denied], [], replace(RULES, deny=("x", "MUSI")))[0], Mount)
+
+
+MISREAD = replace(FIRST, misread=True)
+
+
+@pytest.mark.parametrize(
+    ("partition", "mounts", "rules", "after"),
+    [
+        pytest.param(MISREAD, [], RULES, Mount, id="it can be mounted"),
+        pytest.param(replace(MISREAD, filesystem="ntfs"), [], RULES, Refuse, id="it can't be"),
+        pytest.param(replace(MISREAD, held=True, born=16), [DESKTOP], RULES, Bind, id="a desktop has it"),
+        pytest.param(
+            replace(MISREAD, tags=frozenset({"LABEL=X"})), [], replace(RULES, deny=("X",)), Leave, id="denied"
+        ),
+        pytest.param(replace(MISREAD, held=True), [mounted("16-1", SDC1)], RULES, None, id="it is mounted"),
+    ],
+)
+def test_udev_looks_again_first(
+    partition: Partition, mounts: list[Mounted], rules: Rules, after: type[Action] | None
+) -> None:
+    """Where udev describes the card before, it is asked to look again before anybody can see this one mounted."""
+    first, *others = plan_mounts(DISK, [partition], mounts, rules)
+    assert first == Reprobe(partition)
+    assert [type(action) for action in others] == ([] if after is None else [after])
+
+
+@pytest.mark.parametrize(
+    "partition",
+    [replace(MISREAD, held=True), replace(MISREAD, born=14), replace(MISREAD, filesystem=None)],
+)
+def test_udev_is_not_asked_in_vain(partition: Partition) -> None:
+    """As long as the medium can't be seen by anybody, udev isn't asked to look at it again."""
+    (action,) = plan_mounts(DISK, [partition], [], RULES)
+    assert isinstance(action, Wait)
 
 
 def test_a_table_that_nobody_can_read_is_refused() -> None:
@@ -222,7 +273,7 @@ def test_a_disk_that_is_no_card_is_left_alone(disk: Disk, rules: Rules, words: s
 
 
 @pytest.mark.parametrize(
-    ("disk", "allow"),
+    ("disk", "readers"),
     [
         pytest.param(Disk("mmcblk0", SDC, 16, 9, sd=True), (), id="an SD slot says removable=0"),
         pytest.param(
@@ -232,15 +283,15 @@ def test_a_disk_that_is_no_card_is_left_alone(disk: Disk, rules: Rules, words: s
         pytest.param(Disk("sdc", SDC, 16, 9, marked=True), (), id="by a udev rule"),
     ],
 )
-def test_fixed_disks_that_are_readers(disk: Disk, allow: tuple[str, ...]) -> None:
-    """An SD slot, and what is allowed by name, is a reader although it doesn't say so."""
-    (action,) = plan_mounts(disk, [WHOLE], [], replace(RULES, allow=allow))
+def test_fixed_disks_that_are_readers(disk: Disk, readers: tuple[str, ...]) -> None:
+    """An SD slot, and what is named as a reader, is a reader although it doesn't say so."""
+    (action,) = plan_mounts(disk, [WHOLE], [], replace(RULES, readers=readers))
     assert isinstance(action, Mount)
 
 
 def test_an_allowed_disk_of_the_system_is_left_alone() -> None:
-    """The allow list opens no way to the disk that the system stands on."""
-    rules = replace(RULES, allow=("*",), protections=(Protection(SDC1, "holds /"),))
+    """The list of readers opens no way to the disk that the system stands on."""
+    rules = replace(RULES, readers=("*",), protections=(Protection(SDC1, "holds /"),))
     assert isinstance(plan_mounts(DISK, [FIRST], [], rules)[0], Leave)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,13 +11,16 @@ import pyudev
 SYSFS = "/sys"
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _SECTOR = 512  # bytes; the unit of `size` in sysfs, whatever the disk's own
+# Disks that can be removable and are never a camera's card: discs, floppies, files, memory, stacks of other disks.
+_NO_CARD = ("dm-", "fd", "loop", "md", "nbd", "ram", "sr", "zram")
+_ENCODED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
     """What udev's database says about a device. `diskseq` is the medium it was written for, 0 if it doesn't say.
 
-    `marked` means that a rule of the administrator calls it a card.
+    `serial` is the reader's. `marked` means that a rule of the administrator calls it a card.
     """
 
     filesystem: str = ""
@@ -25,6 +29,7 @@ class Described:
     table: bool = False  # a partition table is on it
     aliases: frozenset[str] = frozenset()  # as in fstab: UUID=…, LABEL=…, /dev/disk/…
     diskseq: int = 0
+    serial: str = ""
     marked: bool = False
 
 
@@ -55,8 +60,16 @@ Describe = Callable[[str], Described | None]
 def read_blocks(describe: Describe, sysfs: str = SYSFS) -> list[Block]:
     """Every block device; one that goes away meanwhile is left out. Raises OSError where files run out."""
     folder = os.path.join(sysfs, "class/block")
-    names = _list(sysfs, "class/block")
-    return [block for name in names for block in _read_block(os.path.join(folder, name), describe, sysfs)]
+    return [
+        block
+        for name in list_names(sysfs)
+        for block in _read_block(os.path.join(folder, name), describe, sysfs)
+    ]
+
+
+def list_names(sysfs: str = SYSFS) -> tuple[str, ...]:
+    """The names of all block devices. Raises OSError where files run out."""
+    return _list(sysfs, "class/block")
 
 
 def read_diskseq(block: Block, sysfs: str = SYSFS) -> int:
@@ -70,36 +83,50 @@ def describe_by_udev(context: pyudev.Context) -> Describe:
     def describe(path: str) -> Described | None:
         try:
             device = pyudev.Devices.from_sys_path(context, path)
-        except pyudev.DeviceNotFoundError:
+            return parse_properties(device.properties) if device.is_initialized else None
+        except (pyudev.DeviceNotFoundError, UnicodeDecodeError):  # pyudev reads labels by the locale
             return None
-        return parse_properties(device.properties) if device.is_initialized else None
 
     return describe
 
 
 def parse_properties(found: Mapping[str, str]) -> Described:
     """What the properties of a device in udev's database mean for us."""
-    aliases = {f"{key}={found[name]}" for key, name in _FSTAB_NAMES if found.get(name)}
+    encoded = ((key, found.get(f"{name}_ENC") or found.get(name, "")) for key, name in _FSTAB_NAMES)
+    aliases = {f"{key}={_decode(text)}" for key, text in encoded if text}
     links = found.get("DEVLINKS", "").split()
     sequences = [link.rpartition("/")[2] for link in links if link.startswith("/dev/disk/by-diskseq/")]
     sequences.append(found.get("GHOSTROLL_DISKSEQ", ""))  # on partitions, by our own rule
     return Described(
         filesystem=found.get("ID_FS_TYPE", ""),
         uuid=found.get("ID_FS_UUID") or None,
-        label=found.get("ID_FS_LABEL", ""),
+        label=_show(_decode(found.get("ID_FS_LABEL_ENC", "")) or found.get("ID_FS_LABEL", "")),
         table=bool(found.get("ID_PART_TABLE_TYPE")),
         aliases=frozenset({*aliases, *links}),
         diskseq=next((int(text) for text in sequences if text.isdigit()), 0),
+        serial=found.get("ID_SERIAL", ""),
         marked=found.get("GHOSTROLL_CARD") == "1",
     )
 
 
+# Read as udev encodes them: the plain ones have an underscore for every space.
 _FSTAB_NAMES = (
     ("UUID", "ID_FS_UUID"),
     ("LABEL", "ID_FS_LABEL"),
     ("PARTUUID", "ID_PART_ENTRY_UUID"),
     ("PARTLABEL", "ID_PART_ENTRY_NAME"),
 )
+
+
+def _decode(text: str) -> str:
+    r"""Text as it was before udev wrote \xNN for what is not plain in it."""
+    raw = _ENCODED.sub(lambda match: bytes([int(match[1], 16)]), text.encode("utf-8", "surrogateescape"))
+    return raw.decode("utf-8", "replace")
+
+
+def _show(label: str) -> str:
+    """A label for a sentence: whoever formatted the card chose it."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in label)
 
 
 def _read_block(link: str, describe: Describe, sysfs: str) -> Iterator[Block]:
@@ -118,12 +145,18 @@ def _read_block(link: str, describe: Describe, sysfs: str) -> Iterator[Block]:
         # An empty slot may keep its last card's partitions for as long as somebody holds them.
         size=min(_read_number(disk, "size"), _read_number(entry, "size")) * _SECTOR,
         diskseq=_read_number(disk, "diskseq"),
-        # The slots of SD hosts call themselves fixed.
-        removable=_read(disk, "removable") == "1" or _read(disk, "device/type") == "SD",
+        removable=_is_removable(disk),
         holders=_list(entry, "holders"),
         slaves=_list(entry, "slaves"),
         described=describe(entry),
     )
+
+
+def _is_removable(disk: str) -> bool:
+    if os.path.basename(disk).startswith(_NO_CARD):
+        return False
+    # The slots of SD hosts call themselves fixed.
+    return _read(disk, "removable") == "1" or _read(disk, "device/type") == "SD"
 
 
 def _read(folder: str, name: str) -> str:

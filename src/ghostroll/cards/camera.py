@@ -22,10 +22,8 @@ _HOME = frozenset({
     "desktop", "documents", "downloads", "music", "videos", "movies", "dropbox", "onedrive",
     ".cache", ".config", ".local", ".ssh", ".mozilla",
 })  # fmt: skip
-# One of these is enough: what backup programs make, and nobody else.
-_BACKUP = frozenset({
-    "backups.backupdb", "windowsimagebackup", "filehistory", "timeshift", "backup", "backups", "backintime",
-})  # fmt: skip
+# One of these is enough: what backup programs make, and nobody else. So is any name that begins with "backup".
+_BACKUP = frozenset({"windowsimagebackup", "filehistory", "timeshift", "backintime"})
 
 
 def judge_listing(listing: Listing, markers: Collection[str], *, allowed: bool) -> Refusal | None:
@@ -57,7 +55,8 @@ def judge_listing(listing: Listing, markers: Collection[str], *, allowed: bool) 
 def _find_computer(names: dict[str, str], markers: frozenset[str]) -> list[str]:
     """The folders that give a computer's disk away; none on a card."""
     phone = "android" in names
-    for folders, enough in ((_BACKUP, 1), (_SYSTEM, 2), (_HOME, 2)):
+    backups = _BACKUP | {name for name in names if name.startswith("backup")}
+    for folders, enough in ((backups, 1), (_SYSTEM, 2), (_HOME, 2)):
         found = sorted(names[name] for name in names.keys() & folders)
         if len(found) >= enough and not (phone and folders is _HOME):
             return found

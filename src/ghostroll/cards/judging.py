@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from ghostroll.cards.blocks import Block, Described
 from ghostroll.cards.camera import judge_listing
@@ -10,6 +11,7 @@ from ghostroll.cards.fstab import find_fixed
 from ghostroll.cards.mounts import Mount, MountKey, find_mount, is_below
 from ghostroll.cards.sight import CARDS_FOLDER, CardRules, Insertion, Listing, Refusal, Seen, Why
 from ghostroll.cards.truth import Stack, Truth, find_kept_disks
+from ghostroll.config.values import FILESYSTEMS
 from ghostroll.model import Volume
 
 _OURS = re.compile(rb"(\d+)-(\d+)")
@@ -58,7 +60,7 @@ class _Judge:
             return False  # udev still describes the medium that was in before; it will say when it is done
         if _is_filesystem(block.described):
             return block.partition > 0 or len(family) == 1
-        return block.removable and len(family) == 1 and not block.slaves
+        return self._is_in_reader(block) and len(family) == 1
 
     def _judge_block(self, block: Block) -> Seen:
         insertion = Insertion(block.diskseq, block.path)
@@ -77,7 +79,7 @@ class _Judge:
             or self._refuse_filesystem(volume)
         )
         if refusal is None and not mounts:
-            refusal = _explain_unmounted(all_mounts, usable)
+            refusal = self._explain_unmounted(all_mounts, usable)
         mount = None
         if refusal is None:
             mount, refusal = self._judge_mounts(insertion, mounts, allowed=allowed)
@@ -117,8 +119,9 @@ class _Judge:
         return None, refusal
 
     def _refuse_place(self, block: Block, volume: Volume, *, trusted: bool) -> Refusal | None:
-        if block.holders:
-            return Refusal(Why.IN_USE, f"in use by {', '.join(block.holders)}")
+        holders = {name for other in self._truth.blocks if other.disk == block.disk for name in other.holders}
+        if holders:
+            return Refusal(Why.IN_USE, f"its disk is in use by {', '.join(sorted(holders))}")
         if _is_listed(volume, self._rules.deny):
             return Refusal(Why.DENIED, "its label or UUID is on cards.deny")
         if trusted:
@@ -130,17 +133,44 @@ class _Judge:
                     return Refusal(
                         Why.FSTAB, f"its disk is in {file}: if it is a card, add it to cards.allow"
                     )
-        if not (block.removable or _describe(block).marked):
-            return Refusal(Why.FIXED, "not removable: if it is a card, add its label or UUID to cards.allow")
+        if not self._is_in_reader(block):
+            return Refusal(Why.FIXED, "a fixed disk: if it is a card, add its reader to cards.readers")
         return None
+
+    def _is_in_reader(self, block: Block) -> bool:
+        """Whether the disk is one that media go in and out of, as the kernel, a rule or the configuration says."""
+        family = [other for other in self._truth.blocks if other.path in (block.path, block.disk)]
+        names = {os.path.basename(block.disk), *(_describe(one).serial for one in family)} - {""}
+        return (
+            block.removable
+            or any(_describe(one).marked for one in family)
+            or any(fnmatchcase(name, pattern) for name in names for pattern in self._rules.readers)
+        )
 
     def _refuse_filesystem(self, volume: Volume) -> Refusal | None:
         if volume.filesystem in self._rules.filesystems:
             return None
         if not volume.filesystem:
             return Refusal(Why.EMPTY, "no filesystem on it: format it in the camera")
-        words = f"filesystem {volume.filesystem} isn't allowed: if it is a card, add it to cards.filesystems"
-        return Refusal(Why.FILESYSTEM, words)
+        remedy = "format it in the camera"
+        if volume.filesystem in FILESYSTEMS:
+            remedy = "if it is a card, add it to cards.filesystems"
+        return Refusal(Why.FILESYSTEM, f"filesystem {volume.filesystem} isn't allowed: {remedy}")
+
+    def _explain_unmounted(self, mounts: Sequence[Mount], usable: Sequence[Mount]) -> Refusal:
+        if usable:
+            place = os.fsdecode(usable[0].point)
+            words = (
+                f"{place} still shows what was in before: unmount it, take the card out and put it in again"
+            )
+            return Refusal(Why.STALE, words)
+        others = [root for root in self._rules.mount_roots if root != CARDS_FOLDER]
+        # The last: a person mounts there, desktops and we have folders of our own.
+        remedy = f"mount it below {os.fsdecode((others or self._rules.mount_roots)[-1])}"
+        if mounts:
+            place = os.fsdecode(mounts[0].point)
+            return Refusal(Why.NOT_MOUNTED, f"mounted at {place}, where cards are not looked for: {remedy}")
+        return Refusal(Why.NOT_MOUNTED, f"not mounted by anybody: see 'ghostroll doctor', or {remedy}")
 
     def _rank(self, mount: Mount) -> int | None:
         """How much a mount is preferred, 0 the most; None where it shows no whole volume in a place for cards."""
@@ -180,17 +210,3 @@ def _tell_volume(block: Block, mounts: Sequence[Mount]) -> Volume:
 def _is_listed(volume: Volume, names: frozenset[str]) -> bool:
     wanted = {name.casefold() for name in names if name}
     return volume.label.casefold() in wanted or (volume.uuid or "").casefold() in wanted
-
-
-def _explain_unmounted(mounts: Sequence[Mount], usable: Sequence[Mount]) -> Refusal:
-    if usable:
-        place = os.fsdecode(usable[0].point)
-        words = f"{place} still shows what was in before: unmount it, take the card out and put it in again"
-        return Refusal(Why.STALE, words)
-    if mounts:
-        place = os.fsdecode(mounts[0].point)
-        words = f"mounted at {place}, where cards are not looked for: mount it below /media"
-        return Refusal(Why.NOT_MOUNTED, words)
-    return Refusal(
-        Why.NOT_MOUNTED, "not mounted by anybody: see 'ghostroll doctor', or mount it below /media"
-    )

@@ -1,14 +1,24 @@
 """Looking: reads the truth about this machine's disks now, whatever the events said."""
 
+import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pyudev
 
-from ghostroll.cards.blocks import Block, Describe, Described, describe_by_udev, read_blocks, read_diskseq
+from ghostroll.cards.blocks import (
+    Block,
+    Describe,
+    Described,
+    describe_by_udev,
+    list_names,
+    read_blocks,
+    read_diskseq,
+)
 from ghostroll.cards.fstab import read_fixed
 from ghostroll.cards.judging import judge
-from ghostroll.cards.mounts import Mount, MountKey, read_mounts
+from ghostroll.cards.mounts import Mount, MountKey, read_mounts, unescape
 from ghostroll.cards.roots import RootReader
 from ghostroll.cards.sight import CardRules, Seen, Why
 from ghostroll.cards.truth import Truth, track_media
@@ -29,7 +39,8 @@ class Lookout:
     def __init__(
         self, rules: CardRules, on_listed: Callable[[], None], context: pyudev.Context | None
     ) -> None:
-        self._rules = rules
+        roots = tuple(os.path.realpath(root) for root in rules.mount_roots)  # as the kernel names mounts
+        self._rules = replace(rules, mount_roots=roots)
         self._describe: Describe = _know_nothing if context is None else describe_by_udev(context)
         self._roots = RootReader(on_listed)
         self._media: Mapping[MountKey, int] = {}
@@ -38,7 +49,7 @@ class Lookout:
     def look(self) -> tuple[Seen, ...]:
         """Every volume as it is now. Cards that were not listed before are listed meanwhile.
 
-        Raises OSError where this process is short of something, and so can't tell.
+        Raises OSError where this process is short of something or the disks don't come to rest, and so can't tell.
         """
         truth = self._read_truth()
         answers = self._roots.answers()
@@ -77,14 +88,12 @@ class Lookout:
         )
 
     def _read_moment(self, describe: Describe) -> tuple[Sequence[Block], Sequence[Mount]]:
-        """Disks and mounts between whose readings no medium changed."""
-        blocks = read_blocks(describe)
-        mounts = read_mounts()
+        """Disks and mounts between whose readings no medium changed, and no disk came: a mount of one we can't know."""
         for _ in range(_TRIES):
-            if all(read_diskseq(block) == block.diskseq for block in blocks):
-                break
-            blocks, mounts = read_blocks(describe), read_mounts()
-        return blocks, mounts
+            names, blocks, mounts = list_names(), read_blocks(describe), read_mounts()
+            if names == list_names() and all(read_diskseq(block) == block.diskseq for block in blocks):
+                return blocks, mounts
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 def is_udev_running() -> bool:
@@ -96,7 +105,7 @@ def _read_swaps() -> list[bytes] | None:
     """Where this machine swaps to; None where that can't be told."""
     try:
         with open(_SWAPS, "rb") as file:
-            return [line.split()[0] for line in file.read().splitlines()[1:] if line.strip()]
+            return [unescape(line.split()[0]) for line in file.read().splitlines()[1:] if line.strip()]
     except OSError:
         return None
 

@@ -48,10 +48,10 @@ def parse_mountinfo(text: bytes) -> list[Mount]:
             mounts.append(
                 Mount(
                     device=os.makedev(int(major), int(minor)),
-                    root=_unescape(fields[3]),
-                    point=_unescape(fields[4]),
+                    root=unescape(fields[3]),
+                    point=unescape(fields[4]),
                     filesystem=fields[tail + 1].decode("ascii", "replace"),
-                    source=_unescape(fields[tail + 2]),
+                    source=unescape(fields[tail + 2]),
                     id=int(fields[0]),
                     read_only=b"ro" in fields[5].split(b","),
                 )
@@ -79,5 +79,6 @@ def is_below(path: bytes, folder: bytes) -> bool:
     return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
-def _unescape(field: bytes) -> bytes:
+def unescape(field: bytes) -> bytes:
+    """A name as it was before the kernel wrote octal numbers for what would split its line. proc(5)."""
     return _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), field)

@@ -1,17 +1,18 @@
 """Listing the top folder of a volume: the one thing that detection reads from a card itself."""
 
-import itertools
 import os
 import stat
 import threading
 from collections.abc import Callable, Collection
+from itertools import islice
 
 from ghostroll.cards.judging import ListingKey
 from ghostroll.cards.mounts import Mount
 from ghostroll.cards.sight import Listing
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ENTRIES = 2000  # of a top folder; a camera makes a handful
+_ENTRIES = 70_000  # of a top folder that are looked at: FAT has no more
+_FOLDERS = 2000  # of them that are remembered; a camera makes a handful
 _MARKER = ".ghostroll/library.json"
 
 
@@ -22,13 +23,13 @@ def list_root(mount: Mount) -> Listing:
     except OSError as error:
         return Listing(error=error.strerror or str(error))
     try:
-        found = os.fstat(descriptor).st_dev
+        device = os.fstat(descriptor).st_dev
         # Filesystems without a device of their own number their files as they like.
-        if os.major(mount.device) and found != mount.device:
+        if os.major(mount.device) and device != mount.device:
             return Listing(error="something else is mounted on top of it")
         with os.scandir(descriptor) as entries:
-            first = itertools.islice(entries, _ENTRIES)
-            folders = tuple(os.fsencode(entry.name) for entry in first if entry.is_dir(follow_symlinks=False))
+            found = (entry for entry in islice(entries, _ENTRIES) if entry.is_dir(follow_symlinks=False))
+            folders = tuple(os.fsencode(entry.name) for entry in islice(found, _FOLDERS))
         return Listing(folders, library=_is_library(descriptor))
     except OSError as error:
         return Listing(error=error.strerror or str(error))

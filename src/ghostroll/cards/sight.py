@@ -15,8 +15,9 @@ class CardRules:
     """What may be a card. `debounce` and `patience` are seconds.
 
     `allow` and `deny` hold labels or UUIDs, in any case of letters; deny wins. What is allowed need not be
-    removable, nor hold a camera's folder; a disk that this machine itself lives on is never a card. Only
-    volumes mounted below one of `mount_roots` are looked into, the first root is preferred.
+    removable, nor hold a camera's folder; a disk that this machine itself lives on is never a card. `readers`
+    are patterns of kernel names and serial numbers of disks that count as removable. Only volumes mounted
+    below one of `mount_roots` are looked into, the first root is preferred.
     """
 
     library: bytes
@@ -24,6 +25,7 @@ class CardRules:
     markers: tuple[str, ...] = ("DCIM",)
     allow: frozenset[str] = frozenset()
     deny: frozenset[str] = frozenset()
+    readers: tuple[str, ...] = ()
     filesystems: frozenset[str] = frozenset({"vfat", "exfat"})
     mount_roots: tuple[bytes, ...] = (CARDS_FOLDER, b"/run/media", b"/media", b"/mnt")
     debounce: float = 0.2  # a medium that stays for less was never in

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 import pyudev
 
+from ghostroll.cards.blocks import parse_properties
 from ghostroll.cards.mounts import find_mount, read_mounts
+from ghostroll.cards.sight import CARDS_FOLDER
 from ghostroll.errors import CardGone, UsageError
 from ghostroll.model import Volume
 
+_UNNAMED = "CARD"  # what a card without a label is called
 _SECTOR = 512  # bytes; the unit of `size` in sysfs, whatever the disk's own
 # Filesystems whose statvfs id is made from their UUID (kernel: ext4/super.c, xfs_super.c, btrfs/super.c).
 _ID_FROM_UUID = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
@@ -88,9 +91,15 @@ def identify_volume(path: bytes) -> tuple[Volume, Medium]:
         uuid = None if uuid is None else f"{uuid}:{_as_text(inner)}"
         label = None
     size = _read(f"/sys/dev/block/{os.major(found.st_dev)}:{os.minor(found.st_dev)}", "size")
+    # Our own helper's names are numbers; any other folder's name is what somebody calls the card.
+    name = (
+        _UNNAMED
+        if os.path.dirname(real) == CARDS_FOLDER
+        else os.path.basename(real).decode("utf-8", "replace")
+    )
     volume = Volume(
         uuid=uuid,
-        label=label or os.path.basename(real).decode("utf-8", "replace"),
+        label=label or name,
         size=int(size) * _SECTOR if size.isdigit() else space.f_blocks * space.f_frsize,
         filesystem=filesystem,
     )
@@ -110,9 +119,10 @@ def _ask_udev(device: int) -> tuple[str | None, str | None]:
     """UUID and label as udev knows them; nothing where udev doesn't run or doesn't know the device."""
     try:
         found = pyudev.Devices.from_device_number(pyudev.Context(), "block", device)
-    except (pyudev.DeviceNotFoundError, ImportError):
+        described = parse_properties(found.properties)
+    except (pyudev.DeviceNotFoundError, ImportError, UnicodeDecodeError):  # pyudev reads labels by the locale
         return None, None
-    return found.properties.get("ID_FS_UUID"), found.properties.get("ID_FS_LABEL")
+    return described.uuid, described.label or None
 
 
 def _read(folder: str, name: str) -> str:

@@ -19,6 +19,7 @@ from ghostroll.cards.sight import Active, CardRules, Changes, Seen, Why
 
 _FIRST = 2.0  # seconds that the first look may wait for the top folders of cards which are in already
 _STUCK = 1.0  # seconds to wait at the end for a top folder that is being listed
+_AGAIN = 1.0  # seconds until the next look after one that could not be had
 _BURST = 10_000  # events that are taken off at once
 
 
@@ -44,6 +45,8 @@ class Watcher:
         self._active: Active | None = None
         self._told: set[str] = set()
         self._stopped = threading.Event()
+        self._look_wanted = threading.Event()
+        self._return_wanted = threading.Event()
         self._lock = threading.RLock()  # a signal may come while it is held
         self._closed = False
         self._context = _open_context()
@@ -56,6 +59,7 @@ class Watcher:
         self._look_at = -math.inf
         self._seen: tuple[Seen, ...] = ()
         self._settling = False  # events came and wait for their look
+        self._blind = False  # the last look could not be had
         self.looks = 0
 
     def __enter__(self) -> Self:
@@ -69,6 +73,11 @@ class Watcher:
         """Whether somebody asked for the end."""
         return self._stopped.is_set()
 
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """Every volume as the last look saw it, cards and refused ones. From any thread."""
+        return self._seen
+
     def stop(self) -> None:
         """Make `wait` return at once, now and ever after. From any thread."""
         self._stopped.set()
@@ -76,6 +85,15 @@ class Watcher:
 
     def look_soon(self) -> None:
         """Look again without waiting for an event. From any thread."""
+        self._look_wanted.set()
+        self._ring()
+
+    def return_soon(self) -> None:
+        """Make `wait` return, once, though there is nothing to tell. From any thread."""
+        self._return_wanted.set()
+        self._ring()
+
+    def _ring(self) -> None:
         with self._lock:
             if not self._closed:
                 os.eventfd_write(self._wake, 1)
@@ -114,11 +132,12 @@ class Watcher:
                 changes = self._reconcile(self._look())
                 if changes:
                     return changes
-            elif until <= now and listened:
+            elif self._return_wanted.is_set() or (until <= now and listened):
                 break
             else:
                 self._sleep(max(0.0, min(self._look_at, until) - now))
                 listened = True
+        self._return_wanted.clear()
         return Changes()
 
     def _look_first(self, until: float) -> tuple[Seen, ...]:
@@ -135,8 +154,11 @@ class Watcher:
         self._settling = False
         self._drain()
         self.looks += 1
-        with contextlib.suppress(OSError):  # too many open files: what was seen last still counts
+        try:
             self._seen = self._lookout.look()
+            self._blind = False
+        except OSError:  # too many open files, disks in turmoil: what was seen last still counts
+            self._blind = True
         return self._seen
 
     def _reconcile(self, seen: tuple[Seen, ...]) -> Changes:
@@ -144,7 +166,7 @@ class Watcher:
         changes, self._active = reconcile(seen, self._active, now, self._rules)
         due = math.inf if changes.due is None else changes.due
         # Whatever rang meanwhile was rung after the look had begun: the bell is still on.
-        self._look_at = min(now + self._rescan, due)
+        self._look_at = min(now + self._rescan, now + _AGAIN if self._blind else due, due)
         new = tuple(note for note in self._lookout.notes if note not in self._told)
         self._told.update(new)
         return replace(changes, notes=new)
@@ -160,8 +182,10 @@ class Watcher:
         ready = {descriptor for descriptor, _ in poll.poll(math.ceil(seconds * 1000))}
         if self._wake in ready:
             os.eventfd_read(self._wake)
-            self._look_at = -math.inf
             ready.discard(self._wake)
+        if self._look_wanted.is_set():
+            self._look_wanted.clear()
+            self._look_at = -math.inf
         if ready:
             self._settling = True
             self._look_at = min(self._look_at, self._clock() + self._settle)

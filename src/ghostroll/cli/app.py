@@ -9,9 +9,12 @@ from typer import TyperException
 
 from ghostroll import __version__
 from ghostroll.cli.config_commands import config_app
+from ghostroll.cli.daemon import daemon
 from ghostroll.cli.demo import demo
+from ghostroll.cli.doctor import doctor
 from ghostroll.cli.ingest import ingest
 from ghostroll.cli.reports import jobs, show, status
+from ghostroll.cli.sharing import link, publish
 from ghostroll.cli.streams import open_streams
 from ghostroll.cli.upkeep import adopt, close, retry, verify
 from ghostroll.errors import GhostrollError, StateUnusable, UsageError
@@ -25,7 +28,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (ingest, demo, status, jobs, show, retry, close, verify, adopt):
+for command in (
+    ingest,
+    daemon,
+    demo,
+    status,
+    jobs,
+    show,
+    link,
+    retry,
+    close,
+    publish,
+    verify,
+    adopt,
+    doctor,
+):
     app.command()(command)
 app.add_typer(config_app, name="config")
 

@@ -16,11 +16,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ghostroll.cli.asking import ask_daemon
 from ghostroll.cli.ingest import finish_ingest
 from ghostroll.cli.opening import open_station
 from ghostroll.cli.options import MOST, ConfigOption, JobArgument, JsonOption, load
 from ghostroll.cli.progress import choose_watcher
 from ghostroll.cli.stopping import catch_stops
+from ghostroll.config import Settings
+from ghostroll.daemon.wire import Close, Retry
 from ghostroll.errors import Stopped, UsageError
 from ghostroll.library.layout import show_path
 from ghostroll.library.manifest import describe_path
@@ -28,7 +31,7 @@ from ghostroll.model import Job, JobId, Safety
 from ghostroll.observe.wording import say_bytes, say_count, say_name
 from ghostroll.station.adopt import adopt_sessions
 from ghostroll.station.run import INTERRUPTED, run_ingest, run_leftovers
-from ghostroll.station.summary import Moments, summarize
+from ghostroll.station.summary import Moments, Summary, summarize
 from ghostroll.station.upkeep import close_job, require_job, revive_job, verify_library
 
 _SOME_FAILED = 3
@@ -40,9 +43,13 @@ def retry(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption 
     Example: ghostroll retry 42
     """
     console = Console(highlight=False)
+    settings = load(config)
+    done = ask_daemon(settings, Retry(JobId(job)), console, quiet=as_json)
+    if done is not None:
+        finish_ingest(console, Summary(done.document, done.code), as_json=as_json, stopped=False)
     with (
         catch_stops(quiet=as_json) as stopped,
-        open_station(load(config), f"retry {job}", quiet=as_json, bars=console.is_terminal) as station,
+        open_station(settings, f"retry {job}", quiet=as_json, bars=console.is_terminal) as station,
     ):
         _check_card(require_job(station.wiring, JobId(job)))
         revived, number = revive_job(station.wiring, JobId(job))
@@ -74,17 +81,25 @@ def close(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption 
 
     Example: ghostroll close 42
     """
-    with (
-        catch_stops(quiet=as_json) as stopped,
-        open_station(load(config), f"close {job}", quiet=True) as station,
-    ):
-        missing = close_job(station.wiring, JobId(job))
-        run_leftovers(station, stopped=stopped)
+    settings = load(config)
+    done = ask_daemon(settings, Close(JobId(job)), Console(), quiet=True)
+    document = _close_alone(settings, JobId(job), quiet=as_json) if done is None else done.document
     if as_json:
-        typer.echo(json.dumps({"job": job, "state": "closed", "missing": missing}))
+        typer.echo(json.dumps(document, indent=1))
     else:
+        missing = document["missing"]
         verb = "is" if missing == 1 else "are"
         typer.echo(f"job {job} is closed; {say_count(missing, 'file')} of the card {verb} not in the library")
+
+
+def _close_alone(settings: Settings, job: JobId, *, quiet: bool) -> dict[str, Any]:
+    with (
+        catch_stops(quiet=quiet) as stopped,
+        open_station(settings, f"close {job}", quiet=True) as station,
+    ):
+        missing = close_job(station.wiring, job)
+        run_leftovers(station, stopped=stopped)
+    return {"job": job, "state": Safety.CLOSED, "missing": missing}
 
 
 def verify(

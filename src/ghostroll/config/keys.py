@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 from annotated_types import Interval
 
-from ghostroll.config.settings import Expected, Settings
+from ghostroll.config.settings import Settings
+from ghostroll.config.values import Expected
 
 DEFAULT_LIBRARY = "~/Pictures/ghostroll"
 PREFIX = "GHOSTROLL_"

@@ -4,15 +4,30 @@ A section of the file is a class, a key is a field. The types here are for readi
 holds values to them. A size or a duration carries its unit in the key's name.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from annotated_types import Interval, Len, Predicate
+from annotated_types import Interval, Len
+
+from ghostroll.config.values import (
+    Address,
+    BucketName,
+    CardNames,
+    DiskPatterns,
+    Expected,
+    FilesystemNames,
+    Flag,
+    FullPath,
+    Prefix,
+    Region,
+    RootFolders,
+    Text,
+    VolumeNames,
+    Whole,
+)
 
 
 class PublishTarget(StrEnum):
@@ -56,83 +71,6 @@ class LogFormat(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What a person is told that a key wants, where type and range alone don't say it."""
-
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Exact:
-    """Takes values of this very type: pydantic alone would take "yes" for true and 2.0 for 2."""
-
-    def __get_pydantic_core_schema__(
-        self, source: object, schema_of: Callable[[object], dict[str, object]]
-    ) -> dict[str, object]:
-        """Return the type's schema, made strict."""
-        return schema_of(source) | {"strict": True}
-
-
-def _is_plain(text: str) -> bool:
-    return text.isprintable()
-
-
-def _is_full_path(path: Path) -> bool:
-    # Control characters would spoil logs and terminals; bytes that are not UTF-8 are a path all the same.
-    return path.is_absolute() and re.search(r"[\x00-\x1f\x7f]", str(path)) is None
-
-
-def _is_card_name(name: str) -> bool:
-    # A pattern of wildcards alone would leave out every file of a card.
-    return "/" not in name and "\0" not in name and name.strip("*?. ") != ""
-
-
-def _is_bucket(name: str) -> bool:
-    return re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]{1,62})?", name) is not None
-
-
-def _is_region(name: str) -> bool:
-    return re.fullmatch(r"[a-z0-9-]*", name) is not None
-
-
-def _is_prefix(prefix: str) -> bool:
-    return prefix.isprintable() and not prefix.startswith("/") and ".." not in prefix.split("/")
-
-
-def _is_address(address: str) -> bool:
-    if address == "":
-        return True
-    if not address.isprintable() or " " in address:
-        return False
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port  # a port that is no number raises
-    except ValueError:
-        return False
-    if parts.scheme not in {"http", "https"} or not host:
-        return False
-    # Whatever could carry a password or a token has no place in the file.
-    return "@" not in parts.netloc and not parts.query and not parts.fragment
-
-
-Whole = Annotated[int, Exact()]
-Flag = Annotated[bool, Exact()]
-Text = Annotated[str, Predicate(_is_plain), Expected("text on one line")]
-FullPath = Annotated[
-    Path, Predicate(_is_full_path), Expected('a full path, such as "/srv/photos" or "~/photos"')
-]
-CardNames = Annotated[
-    tuple[Annotated[str, Predicate(_is_card_name)], ...],
-    Expected('a list of file or folder names, such as ["Thumbs.db", "._*"]'),
-]
-Address = Annotated[
-    str,
-    Predicate(_is_address),
-    Expected("an address such as https://s3.example.org, without user, password or ?query"),
-]
-
-
-@dataclass(frozen=True, slots=True)
 class Station:
     """The computer, as people see it. An empty name means the host's name."""
 
@@ -164,7 +102,11 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Cards:
-    """What makes a volume a camera's, and what on it is not worth keeping."""
+    """What makes a volume a camera's, what on it is not worth keeping, and where cards are looked for.
+
+    `readers` are patterns of kernel names and serial numbers (udev's ID_SERIAL) of disks. `filesystems` and
+    `readers` are what root's helper heeds as well, from the system's configuration alone.
+    """
 
     markers: Annotated[
         CardNames, Len(1), Expected('a list of at least one folder name, such as ["DCIM"]')
@@ -179,6 +121,14 @@ class Cards:
         "XDROOT",
     )
     leave_out: CardNames = ("System Volume Information", ".Trashes", ".Spotlight-V100", "._*")
+    allow: VolumeNames = ()
+    deny: VolumeNames = ()
+    readers: DiskPatterns = ()
+    filesystems: FilesystemNames = ("vfat", "exfat")
+    mount_roots: RootFolders = ("/run/ghostroll/cards", "/run/media", "/media", "/mnt")
+    debounce_ms: Annotated[Whole, Interval(ge=0, le=10_000)] = 200
+    patience_seconds: Annotated[Whole, Interval(ge=1, le=600)] = 10
+    rescan_seconds: Annotated[Whole, Interval(ge=1, le=3600)] = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +162,9 @@ class Render:
 class S3:
     """The bucket. Empty strings leave the choice to boto3. Credentials never stand here."""
 
-    bucket: Annotated[str, Predicate(_is_bucket), Expected("the name of a bucket, such as my-photos")] = ""
-    prefix: Annotated[
-        str, Predicate(_is_prefix), Expected("a folder in the bucket, such as weddings, without a / in front")
-    ] = ""
-    region: Annotated[str, Predicate(_is_region), Expected("a region such as eu-central-1")] = ""
+    bucket: BucketName = ""
+    prefix: Prefix = ""
+    region: Region = ""
     endpoint_url: Address = ""
     base_url: Address = ""
 

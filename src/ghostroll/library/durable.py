@@ -144,8 +144,9 @@ def _read_content(
 def rename_into_place(root: int, temp: bytes, final: bytes) -> None:
     """Give a file its final name, atomically, never over something: FileExistsError instead.
 
-    Durable only after the folder is synced.
+    It gets the group of its folder. Durable only after the folder is synced.
     """
+    _give_to_group(root, temp, os.path.dirname(final))
     crash_point("library.renaming")
     result = _libc.renameat2(root, ctypes.c_char_p(temp), root, ctypes.c_char_p(final), _RENAME_NOREPLACE)
     if result != 0:
@@ -156,6 +157,14 @@ def rename_into_place(root: int, temp: bytes, final: bytes) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(final))
         os.rename(temp, final, src_dir_fd=root, dst_dir_fd=root)
     crash_point("library.renamed")
+
+
+def _give_to_group(root: int, path: bytes, folder: bytes) -> None:
+    """Let a file have the group of a folder, as the folder's set-group-id bit would, if this user is in it."""
+    group = os.stat(folder or b".", dir_fd=root).st_gid
+    if os.stat(path, dir_fd=root, follow_symlinks=False).st_gid != group:
+        with contextlib.suppress(OSError):  # some filesystems know no groups
+            os.chown(path, -1, group, dir_fd=root, follow_symlinks=False)
 
 
 def exists(root: int, path: bytes) -> bool:
@@ -198,6 +207,7 @@ class Folders:
     def __init__(self, group: int | None = None) -> None:
         """`group` (an id) owns the folders made from now on; None leaves them the group they get."""
         self._group = group
+        self._may_set_bit = True
         self._lock = threading.Lock()
         self._changes: dict[bytes, int] = {}  # folder -> how often its entries changed, as far as we know
         self._durable: dict[bytes, int] = {}  # folder -> the change count that its last sync covered
@@ -218,10 +228,20 @@ class Folders:
                 crash_point("library.folder_made")
 
     def share(self, root: int, folder: bytes) -> None:
-        """Let the group write in a folder, and own what is made in it."""
-        if self._group is not None:
-            os.chown(folder, -1, self._group, dir_fd=root, follow_symlinks=False)
-            os.chmod(folder, 0o2775, dir_fd=root)  # noqa: S103  # the group that owns the library may write in it
+        """Let the group write in a folder and, where this process may say so, own what anybody makes in it."""
+        if self._group is None:
+            return
+        os.chown(folder, -1, self._group, dir_fd=root, follow_symlinks=False)
+        if self._may_set_bit:
+            try:
+                os.chmod(folder, 0o2775, dir_fd=root)  # noqa: S103  # the group that owns the library may write in it
+            except PermissionError:
+                self._may_set_bit = False  # RestrictSUIDSGID= of systemd.exec(5)
+            else:
+                return
+        # Without the bit all that we make gets the group one by one. A bit from the folder above would go with a chmod.
+        if os.stat(folder, dir_fd=root, follow_symlinks=False).st_mode & 0o2070 != 0o2070:
+            os.chmod(folder, 0o775, dir_fd=root)  # noqa: S103  # as above
 
     def sync(self, root: int, changed: Iterable[bytes]) -> None:
         """On return the entries of these folders, and of all above them, are on the medium."""
@@ -261,7 +281,7 @@ def sync_folder(root: int, folder: bytes) -> None:
 
 
 def write_whole(root: int, path: bytes, data: bytes, temp: bytes) -> None:
-    """Replace a small file at once: readers see the old one or the new one, whole.
+    """Replace a small file at once: readers see the old one or the new one, whole, with its folder's group.
 
     Its bytes are on the medium on return; its name is once the folder is synced.
     """
@@ -274,6 +294,7 @@ def write_whole(root: int, path: bytes, data: bytes, temp: bytes) -> None:
         crash_point("library.whole_synced")
     finally:
         os.close(descriptor)
+    _give_to_group(root, temp, os.path.dirname(path))
     crash_point("library.whole_renaming")
     os.rename(temp, path, src_dir_fd=root, dst_dir_fd=root)
     crash_point("library.whole_renamed")

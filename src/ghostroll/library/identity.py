@@ -23,7 +23,7 @@ HOME = b".ghostroll"
 INCOMING = HOME + b"/incoming"
 ASIDE = HOME + b"/aside"
 _MARKER = HOME + b"/library.json"
-_STRONG = frozenset({"ext4", "xfs", "btrfs"})
+STRONG_FILESYSTEMS = frozenset({"ext4", "xfs", "btrfs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def open_library(
     UsageError where the folder can't become a library; a folder that is refused is left as it was.
     """
     shown = os.fsdecode(path)
-    weak = filesystem not in _STRONG and not allow_weak
+    weak = filesystem not in STRONG_FILESYSTEMS and not allow_weak
     try:
         if expected is None and not weak:
             make_folder(path, 0o775)

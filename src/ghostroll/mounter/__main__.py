@@ -7,12 +7,13 @@ told by the kernel alone.
 import argparse
 import errno
 import os
-import pwd
 import stat
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
-from ghostroll.mounter.acting import Reader, Result, Said, act, release_stale
+from ghostroll.mounter.access import Reader, find_reader
+from ghostroll.mounter.acting import Result, Said, act, release_stale
 from ghostroll.mounter.looking import Extent, is_disk_name, list_extents, read_disk
 from ghostroll.mounter.mounts import read_mounts
 from ghostroll.mounter.plan import Disk, Partition, Rules, plan_mounts, refuse_disk
@@ -22,17 +23,35 @@ from ghostroll.mounter.rules import BadConfiguration, Wishes, read_wishes
 
 CARDS = "/run/ghostroll/cards"
 CONFIGURATION = "/etc/ghostroll/config.toml"
+_PAUSE = 1.0  # seconds between two tries
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit code: see `Result`. One line on stderr for each thing that happened or didn't."""
+    """Return the exit code: see `Result`. One line on stderr for each thing that happened or didn't.
+
+    What may work in a second is tried again each second for `--patience`, and said once.
+    """
     options = _parse(arguments)
-    said = _run(options)
+    until = time.monotonic() + options.patience
+    told: set[str] = set()
+    while True:
+        worst = Result.DONE
+        for one in _run(options):
+            worst = max(worst, one.result)
+            if one.line not in told:
+                told.add(one.line)
+                _tell(one)
+        if worst is not Result.RETRY or time.monotonic() >= until:
+            return worst
+        time.sleep(_PAUSE)
+
+
+def _tell(said: Said) -> None:
     # systemd reads a priority in front of each line (sd-daemon(3)); a person would stumble over it.
     under_systemd = "JOURNAL_STREAM" in os.environ
-    for one in said:
-        sys.stderr.write(f"<{one.priority}>{one.line}\n" if under_systemd else f"{one.line}\n")
-    return max((one.result for one in said), default=Result.DONE)
+    # At once: the next event ends this run wherever it is.
+    sys.stderr.write(f"<{said.priority}>{said.line}\n" if under_systemd else f"{said.line}\n")
+    sys.stderr.flush()
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -41,59 +60,62 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cards", default=CARDS, help="where cards are mounted (%(default)s)")
     parser.add_argument("--config", default=CONFIGURATION, help="the configuration (%(default)s)")
     parser.add_argument("--user", default="ghostroll", help="who reads the cards (%(default)s)")
+    parser.add_argument(
+        "--patience", type=float, default=0.0, help="seconds for what may work later (%(default)s)"
+    )
     return parser.parse_args(arguments)
 
 
-def _run(options: argparse.Namespace) -> list[Said]:
+def _run(options: argparse.Namespace) -> Iterator[Said]:
     cards = os.fsencode(os.path.abspath(options.cards))
     if (wrong := _check_folder(cards)) is not None:
-        return [wrong]
+        yield wrong
+        return
     if not is_disk_name(options.disk):
-        return [Said("the name of a disk is wanted, such as sdb", 3, Result.UNUSABLE)]
-    said = release_stale(cards)
+        yield Said("the name of a disk is wanted, such as sdb", 3, Result.UNUSABLE)
+        return
+    yield from release_stale(cards)
     try:
-        wishes, entry = read_wishes(options.config), pwd.getpwnam(options.user)
+        wishes, reader = read_wishes(options.config), find_reader(options.user)
     except BadConfiguration as error:
-        return [*said, Said(str(error), 3, Result.UNUSABLE)]
+        yield Said(str(error), 3, Result.UNUSABLE)
     except KeyError:
         why = f"there is no user {options.user} to read cards: install ghostroll again"
-        return [*said, Said(why, 3, Result.UNUSABLE)]
-    reader = Reader(entry.pw_uid, entry.pw_gid)
-    return [*said, *_visit(options.disk, cards, wishes, reader)]
+        yield Said(why, 3, Result.UNUSABLE)
+    else:
+        yield from _visit(options.disk, cards, wishes, reader)
 
 
-def _visit(name: str, cards: bytes, wishes: Wishes, reader: Reader) -> list[Said]:
+def _visit(name: str, cards: bytes, wishes: Wishes, reader: Reader) -> Iterator[Said]:
     """Look at a disk and do what follows. It is opened only if it can be a card."""
     disk = read_disk(name)
     if disk is None:
-        return [Said(f"{name}: the disk is gone", 6)]
+        yield Said(f"{name}: the disk is gone", 6)
+        return
     protections = tuple(find_protections(read_mounts(), wishes.library))
-    rules = Rules(cards, wishes.filesystems, wishes.allow, protections)
+    rules = Rules(cards, wishes.filesystems, wishes.readers, wishes.deny, protections)
     partitions: list[Partition] = []
-    said: list[Said] = []
-    try:
-        if refuse_disk(disk, rules) is None:
-            disk, partitions, said = _open(disk, cards)
-    except OSError as error:
-        return [_explain(name, error)]
-    actions = plan_mounts(disk, partitions, read_mounts(), rules)
-    return [*said, *(act(disk, action, reader) for action in actions)]
+    if refuse_disk(disk, rules) is None:
+        try:
+            with open_disk(disk):
+                # Opening may have shown that the medium is another one than a moment ago.
+                yield from release_stale(cards)
+                disk, partitions = _look_into(disk)
+        except OSError as error:
+            yield _explain(name, error)
+            return
+    for action in plan_mounts(disk, partitions, read_mounts(), rules):
+        yield act(disk, action, reader)
 
 
-def _open(disk: Disk, cards: bytes) -> tuple[Disk, list[Partition], list[Said]]:
-    """Make the kernel read the table anew, then look at each partition; at the disk itself where there is none."""
-    descriptor = open_disk(disk)
-    try:
-        # Opening may have shown that the medium is another one than a moment ago.
-        said = release_stale(cards)
-        now = read_disk(disk.name)
-        if now is None:
-            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
-        extents = list_extents(now.name) or [Extent(now.name, 0, now.device, 0, now.sectors)]
-        mounts = read_mounts()
-        return now, [probe_partition(now, extent, mounts) for extent in extents], said
-    finally:
-        os.close(descriptor)
+def _look_into(disk: Disk) -> tuple[Disk, list[Partition]]:
+    """Look at each partition of an open disk; at the disk itself where there is none."""
+    now = read_disk(disk.name)
+    if now is None:
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+    extents = list_extents(now.name) or [Extent(now.name, 0, now.device, 0, now.sectors)]
+    mounts = read_mounts()
+    return now, [probe_partition(now, extent, mounts) for extent in extents]
 
 
 def _explain(name: str, error: OSError) -> Said:

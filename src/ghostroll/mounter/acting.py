@@ -3,13 +3,16 @@
 import contextlib
 import errno
 import os
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import assert_never
 
 from ghostroll.mounter import syscalls
-from ghostroll.mounter.filesystems import DRIVERS, list_options
-from ghostroll.mounter.looking import read_diskseq, read_media
+from ghostroll.mounter.access import Reader, list_unreadable, may_read
+from ghostroll.mounter.filesystems import DRIVERS, RECIPES, list_options
+from ghostroll.mounter.looking import PROBED, ask_to_probe, read_diskseq, read_media, read_udev
 from ghostroll.mounter.mounts import NAME, read_mounts
 from ghostroll.mounter.plan import (
     Action,
@@ -20,6 +23,7 @@ from ghostroll.mounter.plan import (
     Mount,
     Partition,
     Refuse,
+    Reprobe,
     Wait,
     plan_releases,
     show_path,
@@ -27,6 +31,9 @@ from ghostroll.mounter.plan import (
 
 # At the top of a disk that holds a library, whatever the configuration says of it.
 _LIBRARY_MARKER = b".ghostroll/library.json"
+_SHOWN, _SHOWN_LETTERS = 3, 60  # of names on a card, in a line
+# How long udev may take to look again at a device, and how often its answer is looked for.
+_PROBE_SECONDS, _PROBE_STEP = 3.0, 0.02
 # What mount(2) says when somebody else's superblock is on the device, or the medium just went.
 _LATER = frozenset({errno.EBUSY, errno.ENXIO, errno.ENOENT})
 
@@ -41,14 +48,6 @@ class Result(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """Who reads cards: FAT and exFAT files are shown as theirs."""
-
-    uid: int
-    gid: int
-
-
-@dataclass(frozen=True, slots=True)
 class Said:
     """One line for the journal, with its syslog priority, and what it means for the run."""
 
@@ -57,19 +56,17 @@ class Said:
     result: Result = Result.DONE
 
 
-def release_stale(cards: bytes) -> list[Said]:
+def release_stale(cards: bytes) -> Iterator[Said]:
     """Let go of every mount of ours whose medium is gone, and of folders that were left over."""
     mounts, names = read_mounts(), os.listdir(cards)
     media = read_media()
-    said = []
     for release in plan_releases(mounts, media, cards):
         _let_go(release.point)
-        said.append(Said(f"{show_path(release.point)} let go: {release.why}", 6))
+        yield Said(f"{show_path(release.point)} let go: {release.why}", 6)
     for name in names:
         match = NAME.fullmatch(name)
         if match is not None and int(match[1]) not in media:
             _remove(os.path.join(cards, name))
-    return said
 
 
 def act(disk: Disk, action: Action, reader: Reader) -> Said:
@@ -78,18 +75,30 @@ def act(disk: Disk, action: Action, reader: Reader) -> Said:
         case LetGo(point, why):
             _let_go(point)
             return Said(f"{show_path(point)} let go: {why}", 6)
+        case Reprobe(partition):
+            return _reprobe(disk, partition)
         case Mount(partition, point):
             return _mount(disk, partition, point, reader)
         case Bind(partition, source, point):
             return _bind(disk, partition, source, point, reader)
-        case Leave(name, why):
-            return Said(f"{name}: {why}", 6)
-        case Refuse(name, why):
-            return Said(f"{name}: {why}", 3, Result.REFUSED)
-        case Wait(name, why):
-            return Said(f"{name}: {why}", 4, Result.RETRY)
+        case Leave(name, why, is_ordinary):
+            return Said(f"{name}: {why}", 7 if is_ordinary else 6)
+        case Refuse(name, why) | Wait(name, why):
+            later = isinstance(action, Wait)
+            return Said(f"{name}: {why}", 4 if later else 3, Result.RETRY if later else Result.REFUSED)
         case _:
             assert_never(action)
+
+
+def _reprobe(disk: Disk, partition: Partition) -> Said:
+    """Have udev look again and wait until it has: then its event has restarted this unit, or this run goes on."""
+    until = time.monotonic() + _PROBE_SECONDS
+    asked = ask_to_probe(partition.name, disk.diskseq)
+    while asked and time.monotonic() < until:
+        if read_udev(partition.device).get(PROBED) == str(disk.diskseq):
+            return Said(f"{partition.name}: udev had described another card, and has looked again", 6)
+        time.sleep(_PROBE_STEP)
+    return Said(f"{partition.name}: udev describes another card, and does not look again", 5)
 
 
 def _mount(disk: Disk, partition: Partition, point: bytes, reader: Reader) -> Said:
@@ -113,7 +122,7 @@ def _mount(disk: Disk, partition: Partition, point: bytes, reader: Reader) -> Sa
     if undone is not None:
         return undone
     where = f"{partition.name}: mounted read-only at {show_path(point)} ({partition.filesystem}){note}"
-    return Said(where, 5 if note else 6)
+    return _warn_of_unreadable(Said(where, 5 if note else 6), partition, point, reader)
 
 
 def _bind(disk: Disk, partition: Partition, source: bytes, point: bytes, reader: Reader) -> Said:
@@ -128,11 +137,25 @@ def _bind(disk: Disk, partition: Partition, source: bytes, point: bytes, reader:
     undone = _check(disk, partition, point)
     if undone is not None:
         return undone
-    if not _may_read(point, reader):
+    if not may_read(os.stat(point), reader):
         _let_go(point)
         why = f"is mounted at {shown} for one user alone: unmount it there, and it is mounted here within a second"
         return Said(f"{partition.name}: {why}", 4, Result.RETRY)
-    return Said(f"{partition.name}: bound read-only from {shown} to {show_path(point)}", 6)
+    where = f"{partition.name}: bound read-only from {shown} to {show_path(point)}"
+    return _warn_of_unreadable(Said(where, 6), partition, point, reader)
+
+
+def _warn_of_unreadable(said: Said, partition: Partition, point: bytes, reader: Reader) -> Said:
+    """Say the same, and what of the card its reader may not read, where files have owners."""
+    assert partition.filesystem
+    kept = list_unreadable(point, reader) if RECIPES[partition.filesystem].has_owners else []
+    if not kept:
+        return said
+    names = ", ".join(show_path(path)[:_SHOWN_LETTERS] for path in kept[:_SHOWN]) + (
+        " …" if kept[_SHOWN:] else ""
+    )
+    remedy = "on a computer, `chmod -R a+rX` lets it in; what may stay behind goes into cards.leave_out"
+    return Said(f"{said.line}, but user {reader.name} may not read {names} on it: {remedy}", 4)
 
 
 def _check(disk: Disk, partition: Partition, point: bytes) -> Said | None:
@@ -145,15 +168,6 @@ def _check(disk: Disk, partition: Partition, point: bytes) -> Said | None:
             return None
     _let_go(point)
     return Said(f"{partition.name}: the card was pulled or swapped meanwhile", 4, Result.RETRY)
-
-
-def _may_read(point: bytes, reader: Reader) -> bool:
-    found = os.stat(point)
-    if found.st_uid == reader.uid:
-        return found.st_mode & 0o500 == 0o500
-    if found.st_gid == reader.gid:
-        return found.st_mode & 0o050 == 0o050
-    return found.st_mode & 0o005 == 0o005
 
 
 def _explain_mount(partition: Partition, error: OSError) -> Said:

@@ -9,17 +9,19 @@ CAMERA_FILESYSTEMS = frozenset({"vfat", "exfat"})
 class Recipe:
     """Options for mount(2), comma-separated. `bare` is the least that may be left of them on EINVAL.
 
-    `{uid}` and `{gid}` stand for those of the user who reads cards.
+    `{uid}` and `{gid}` stand for those of the user who reads cards. `has_owners`: its files belong to whom
+    they like.
     """
 
     options: str
     bare: str = ""
+    has_owners: bool = False
 
 
 # FAT and exFAT have no owners: everything belongs to the reading user, and to nobody else.
 _OWNED = "uid={uid},gid={gid},fmask=0377,dmask=0277"
 # Without noload the kernel replays the journal, also on a read-only mount, and that writes (ext4(5)).
-_EXT = Recipe("noload", bare="noload")
+_EXT = Recipe("noload", bare="noload", has_owners=True)
 
 RECIPES = {
     "vfat": Recipe(f"utf8=1,shortname=mixed,tz=UTC,{_OWNED}"),

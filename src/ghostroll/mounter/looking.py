@@ -10,11 +10,15 @@ from ghostroll.mounter.plan import Disk
 
 # Where the kernel and udev write what is read here.
 BLOCK = "/sys/block"
+EVENTS = "/sys/class/block"
 UDEV_DATA = "/run/udev/data"
+UDEV_SOCKET = "/run/udev/control"  # is there while udevd runs
 SECTOR = 512  # bytes; the unit of every size in sysfs, whatever the disk's own
 # udev's own properties of ours, set by 90-ghostroll.rules.
 MARK = "GHOSTROLL_CARD"
 BIRTH = "GHOSTROLL_DISKSEQ"
+DISK = "GHOSTROLL_DISK"
+PROBED = "GHOSTROLL_PROBED"
 
 _DISK_NAME = re.compile(r"[A-Za-z0-9_-]{1,31}")
 
@@ -96,6 +100,21 @@ def read_udev(device: int) -> dict[str, str]:
         pairs = (line[2:].rstrip("\n").partition("=") for line in file if line.startswith("E:"))
         return {key: value for key, _, value in pairs}
     return {}
+
+
+def ask_to_probe(name: str, diskseq: int) -> bool:
+    """Make an event for which udev looks at a device again; False where none can be made, or nobody would hear it.
+
+    Our rule then notes `diskseq` as PROBED: of each medium it is asked once. Format of the event's arguments:
+    Documentation/ABI/testing/sysfs-uevent of the kernel.
+    """
+    if not os.path.exists(UDEV_SOCKET):
+        return False
+    event = f"change 00000000-0000-0000-0000-{diskseq:012x} GHOSTROLL={diskseq}"
+    with contextlib.suppress(OSError), open(os.path.join(EVENTS, name, "uevent"), "w") as file:
+        file.write(event)
+        return True
+    return False
 
 
 def _list_holders(folder: str, inner: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ that is blind while somebody has a file open.
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -45,7 +45,8 @@ class Partition:
     `filesystem` is "" where none was recognized, None where nobody could look. `held`: the kernel gives it to nobody, because
     a superblock of it is alive. `born` is the diskseq under which the partition appeared, where udev
     knows it. `agrees`: the filesystem that is mounted elsewhere has the identity that stands on the
-    medium now. `tags` are its `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`.
+    medium now. `tags` are its `UUID=`, `LABEL=`, `PARTUUID=`, `PARTLABEL=`. `misread`: udev describes
+    another filesystem than the one that is here, and was not asked yet to look again.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Partition:
     agrees: bool = False
     extended: bool = False
     tags: frozenset[str] = frozenset()
+    misread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,12 @@ class Protection:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What may be mounted, and where."""
+    """What may be mounted, and where. `deny` are labels and UUIDs, in any case of letters."""
 
     cards: bytes
     filesystems: frozenset[str] = CAMERA_FILESYSTEMS
-    allow: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
     protections: tuple[Protection, ...] = ()
 
 
@@ -83,6 +86,13 @@ class LetGo:
 
     point: bytes
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reprobe:
+    """Have udev look at a partition again: what it knows is of the medium that was in before."""
+
+    partition: Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +114,11 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Nothing to do, for a reason that is no failure."""
+    """Nothing to do, for a reason that is no failure. `is_ordinary`: nobody wonders about it."""
 
     name: str
     why: str
+    is_ordinary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,7 @@ class Wait:
     why: str
 
 
-Action = LetGo | Mount | Bind | Leave | Refuse | Wait
+Action = LetGo | Reprobe | Mount | Bind | Leave | Refuse | Wait
 
 
 def plan_releases(
@@ -159,10 +170,11 @@ def refuse_disk(disk: Disk, rules: Rules) -> Leave | None:
     if disk.sectors == 0:
         return Leave(disk.name, "the slot is empty")
     looks_like_card = (disk.removable or disk.sd) and not disk.name.startswith(_NO_CARD)
-    if not (looks_like_card or disk.marked or _is_allowed(disk, rules.allow)):
+    if not (looks_like_card or disk.marked or _is_reader(disk, rules.readers)):
         return Leave(
             disk.name,
-            "is a fixed disk and no card: for a reader that says so of its cards, see 90-ghostroll.rules",
+            "is a fixed disk and no card: for a reader that says so of its cards, set cards.readers",
+            is_ordinary=True,
         )
     if disk.holders:
         return Leave(disk.name, f"is used by {', '.join(disk.holders)} and is no card")
@@ -194,25 +206,39 @@ def plan_mounts(
 
 def _plan_one(disk: Disk, partition: Partition, mounts: list[Mounted], rules: Rules) -> Iterator[Action]:
     point = rules.cards + f"/{disk.diskseq}-{partition.number}".encode()
-    if any(mount.point == point for mount in mounts):
-        return
+    is_mounted = any(mount.point == point for mount in mounts)
+    action: Action | None = None
+    if _is_denied(partition, rules.deny):
+        action = Leave(partition.name, "is on cards.deny")
+        if is_mounted:
+            yield LetGo(point, "it is on cards.deny")
+    elif not is_mounted:
+        action = _plan_new(disk, partition, point, mounts, rules)
+    # Before it is mounted: whoever sees the mount asks udev what it is. Not of one that must wait: udev would
+    # see no more of the medium than before.
+    if partition.misread and not isinstance(action, Wait):
+        yield Reprobe(partition)
+    if action is not None:
+        yield action
+
+
+def _plan_new(disk: Disk, partition: Partition, point: bytes, mounts: list[Mounted], rules: Rules) -> Action:
     others = [
         mount
         for mount in mounts
         if mount.device == partition.device and find_number(mount.point, rules.cards) is None
     ]
     if partition.born not in (None, disk.diskseq):
-        yield Wait(partition.name, _explain_old(partition, others))
-    elif partition.filesystem is None:
-        yield Wait(partition.name, "can't be looked into yet")
-    elif partition.filesystem == "":
-        yield Refuse(partition.name, "has no filesystem that is known: format the card in the camera")
-    elif partition.filesystem not in rules.filesystems or partition.filesystem not in RECIPES:
-        yield Refuse(partition.name, _explain_filesystem(partition.filesystem))
-    elif not partition.held:
-        yield Mount(partition, point)
-    else:
-        yield _plan_held(disk, partition, point, others)
+        return Wait(partition.name, _explain_old(partition, others))
+    if partition.filesystem is None:
+        return Wait(partition.name, "can't be looked into yet")
+    if partition.filesystem == "":
+        return Refuse(partition.name, "has no filesystem that is known: format the card in the camera")
+    if partition.filesystem not in rules.filesystems or partition.filesystem not in RECIPES:
+        return Refuse(partition.name, _explain_filesystem(partition.filesystem, rules.filesystems))
+    if not partition.held:
+        return Mount(partition, point)
+    return _plan_held(disk, partition, point, others)
 
 
 def _plan_held(disk: Disk, partition: Partition, point: bytes, others: list[Mounted]) -> Action:
@@ -238,13 +264,14 @@ def _explain_old(partition: Partition, mounts: list[Mounted]) -> str:
     )
 
 
-def _explain_filesystem(filesystem: str) -> str:
-    if filesystem in RECIPES:
-        return (
-            f"has {filesystem}, which is not mounted by default: add it to"
-            ' cards.filesystems in /etc/ghostroll/config.toml, as in filesystems = ["ext4"]'
-        )
-    return f"has {filesystem}, which ghostroll doesn't mount: format the card in the camera"
+def _explain_filesystem(filesystem: str, wanted: Collection[str]) -> str:
+    if filesystem not in RECIPES:
+        return f"has {filesystem}, which ghostroll doesn't mount: format the card in the camera"
+    names = ", ".join(f'"{name}"' for name in RECIPES if name in wanted or name == filesystem)
+    return (
+        f"has {filesystem}, which is not on the list: if it is a card, write filesystems = [{names}]"
+        " below [cards] in /etc/ghostroll/config.toml"
+    )
 
 
 def _find_protection(
@@ -257,6 +284,12 @@ def _find_protection(
     return None
 
 
+def _is_denied(partition: Partition, deny: Iterable[str]) -> bool:
+    names = {name.casefold() for name in deny if name}
+    volume = (tag.partition("=") for tag in partition.tags)
+    return any(kind in ("UUID", "LABEL") and name.casefold() in names for kind, _, name in volume)
+
+
 def _find_ours(disk: Disk, mounts: list[Mounted], cards: bytes) -> list[Mounted]:
     return [
         mount
@@ -265,8 +298,8 @@ def _find_ours(disk: Disk, mounts: list[Mounted], cards: bytes) -> list[Mounted]
     ]
 
 
-def _is_allowed(disk: Disk, allow: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in allow for name in (disk.name, disk.serial) if name)
+def _is_reader(disk: Disk, readers: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in readers for name in (disk.name, disk.serial) if name)
 
 
 def show_path(path: bytes) -> str:

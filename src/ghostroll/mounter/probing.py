@@ -7,9 +7,10 @@ import os
 import stat
 import struct
 import subprocess
+from collections.abc import Iterator, Mapping
 
 from ghostroll.mounter import syscalls
-from ghostroll.mounter.looking import BIRTH, SECTOR, Extent, read_udev
+from ghostroll.mounter.looking import BIRTH, DISK, PROBED, SECTOR, Extent, read_udev
 from ghostroll.mounter.mounts import Mounted
 from ghostroll.mounter.plan import Disk, Partition
 from ghostroll.mounter.protections import decode_udev
@@ -20,31 +21,35 @@ _TAGS = {
     "ID_PART_ENTRY_UUID": "PARTUUID",
     "ID_PART_ENTRY_NAME": "PARTLABEL",
 }
+# What makes out a filesystem, in the words that blkid(8) and udev have in common.
+_IDENTITY = ("ID_FS_TYPE", "ID_FS_UUID_ENC", "ID_FS_LABEL_ENC")
 # Containers of further partitions, not filesystems: types of an MBR entry.
 _EXTENDED = frozenset({"0x5", "0xf", "0x85"})
 _PAGE = 4096
 
 
-def open_disk(disk: Disk) -> int:
-    """Open a whole disk, which makes the kernel read its table anew if the medium changed.
+@contextlib.contextmanager
+def open_disk(disk: Disk) -> Iterator[None]:
+    """Keep a whole disk open, which makes the kernel read its table anew if the medium changed.
 
-    Returns a descriptor that reads the medium itself. Raises OSError: ENOMEDIUM where the slot is empty, ENODEV where the name
-    in /dev is another device.
+    Raises OSError: ENOMEDIUM where the slot is empty, ENODEV where the name in /dev is another device.
     """
     descriptor = os.open(f"/dev/{disk.name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    found = os.fstat(descriptor)
-    if not stat.S_ISBLK(found.st_mode) or found.st_rdev != disk.device:
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISBLK(found.st_mode) or found.st_rdev != disk.device:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        yield
+    finally:
         os.close(descriptor)
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-    return descriptor
 
 
 def probe_partition(disk: Disk, extent: Extent, mounts: list[Mounted]) -> Partition:
     """Look at one partition, or at the whole disk as number 0. Raises OSError where the medium can't be read."""
     held = _is_held(extent.name)
     found = _ask_blkid(extent.name)
-    udev = read_udev(extent.device) if extent.number else {}
-    birth = udev.get(BIRTH, "")
+    udev = read_udev(extent.device)
+    birth = udev.get(BIRTH, "") if extent.number else ""
     filesystem = found.get("ID_FS_TYPE", "")
     if extent.number and not _is_in_table(extent, found):
         return Partition(extent.name, extent.number, extent.device, None, held=held)
@@ -58,7 +63,19 @@ def probe_partition(disk: Disk, extent: Extent, mounts: list[Mounted]) -> Partit
         agrees=held and _agrees(disk, extent, filesystem, mounts),
         extended=found.get("ID_PART_ENTRY_TYPE") in _EXTENDED,
         tags=frozenset(f"{tag}={decode_udev(found[key])}" for key, tag in _TAGS.items() if found.get(key)),
+        misread=is_misread(udev, found, disk.diskseq),
     )
+
+
+def is_misread(udev: Mapping[str, str], found: Mapping[str, str], diskseq: int) -> bool:
+    """Whether udev's database describes another filesystem than a probe finds now, and may be asked to look again.
+
+    While a mount of the card before is alive, udev reads that card's pages from the kernel's cache. It is asked only
+    where our rule is at work, which notes for which medium that was done: once, whatever comes of it.
+    """
+    if DISK not in udev or udev.get(PROBED) == str(diskseq):
+        return False
+    return any(udev.get(key, "") != found.get(key, "") for key in _IDENTITY)
 
 
 def _is_held(name: str) -> bool:

@@ -28,10 +28,11 @@ _LINK = re.compile(r"/dev/disk/by-(uuid|label|partuuid|partlabel)/(.+)")
 def find_protections(mounts: Iterable[Mounted], library: Iterable[bytes]) -> list[Protection]:
     """Everything on this machine that protects a disk. `library` are the paths that originals and state are kept at."""
     mounts = list(mounts)
+    swaps = [os.fsencode(source) for source in parse_swaps(_read("/proc/swaps"))]
     return [
         *_protect_mounts(mounts),
-        *_protect_library(mounts, library),
-        *_protect_sources(parse_swaps(_read("/proc/swaps")), "holds swap space"),
+        *_protect_paths(mounts, library, "holds the library"),
+        *_protect_paths(mounts, swaps, "holds swap space"),
         *_protect_sources(parse_fstab(_read("/etc/fstab")), "stands in /etc/fstab"),
         *_protect_sources(parse_command_line(_read("/proc/cmdline")), "holds the system"),
         *_protect_units(),
@@ -87,9 +88,13 @@ def _protect_mounts(mounts: Iterable[Mounted]) -> Iterator[Protection]:
                 yield Protection(device, why)
 
 
-def _protect_library(mounts: list[Mounted], library: Iterable[bytes]) -> Iterator[Protection]:
-    for path in library:
+def _protect_paths(mounts: list[Mounted], paths: Iterable[bytes], why: str) -> Iterator[Protection]:
+    """What a path is: a device itself, or a file or folder on one."""
+    for path in paths:
         real = os.path.realpath(path)
+        if (device := _find_device(real)) is not None:
+            yield Protection(device, why)
+            continue
         above = [
             mount
             for mount in mounts
@@ -97,7 +102,7 @@ def _protect_library(mounts: list[Mounted], library: Iterable[bytes]) -> Iterato
         ]
         if above:
             for device in _list_devices(max(above, key=lambda mount: len(mount.point))):
-                yield Protection(device, "holds the library")
+                yield Protection(device, why)
 
 
 def _list_devices(mount: Mounted) -> Iterator[int]:

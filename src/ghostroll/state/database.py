@@ -37,8 +37,9 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         if os.path.exists(path):
-            _check_untouched(path, thorough=True)
+            check_untouched(path, thorough=True)
         make_state_folder(path)
+        _make_file(path)
         self._connection = _connect(path)
         try:
             with _tell_full_disk(path):
@@ -122,8 +123,17 @@ def open_reader(path: str) -> sqlite3.Connection:
         raise StateUnusable(
             f"the state at {path} can't be opened: {error.strerror}; check its permissions"
         ) from error
-    _check_untouched(path, thorough=False)
+    check_untouched(path, thorough=False)
     return _connect(path, read_only=True)
+
+
+def _make_file(path: str) -> None:
+    """Let a new state be written by the owner's group, as far as the umask has it: SQLite itself makes 0644.
+
+    The files beside it take its mode (sqlite.org/wal.html). What can't be made, SQLite says why.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664))
 
 
 def _connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
@@ -153,7 +163,7 @@ def _tell_code(error: sqlite3.Error) -> int | None:
     return getattr(error, "sqlite_errorcode", None)  # absent where Python itself raised
 
 
-def _check_untouched(path: str, *, thorough: bool) -> None:
+def check_untouched(path: str, *, thorough: bool) -> None:
     """Raise StateUnusable unless the file is a sound database of ours; look without changing it."""
     newest = len(load_migrations())
     try:

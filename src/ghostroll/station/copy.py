@@ -100,7 +100,9 @@ class CopyWork:
 
     def notice(self, sentence: str, path: bytes) -> None:
         """Put something unusual down in the log."""
-        self._wiring.log.warning(sentence, path=show_path(path), job=self._slot.job)
+        shown = show_path(path)
+        label = self._slot.volume.label
+        self._wiring.log.warning(f"{shown}: {sentence}", path=shown, job=self._slot.job, card=label)
 
     def _judge(self, task: Task, fate: Copied) -> Outcome:
         match fate:

@@ -1,6 +1,7 @@
-"""Following one card from its admission on: how far it is, when it was first safe, whether it is over."""
+"""Following one job: how far it is, when it was first safe, whether it is over."""
 
 from dataclasses import replace
+from typing import Protocol
 
 from ghostroll import jobs
 from ghostroll.model import JobId, Publication, Safety, Stage
@@ -12,23 +13,30 @@ from ghostroll.state.pictures import PictureTally
 from ghostroll.station.review import tell_publication
 from ghostroll.station.station import Station
 from ghostroll.station.summary import Moments
-from ghostroll.station.wiring import Slot
 
 GLANCE = 0.2  # seconds between two looks at the counts while nothing settles
 
 
-class Course:
-    """The moments in which a card's job was first secured and published, in seconds from now on."""
+class Followed(Protocol):
+    """What is followed: a card, which may turn out to go on with an earlier job, or a job itself."""
 
-    def __init__(self, station: Station, slot: Slot) -> None:
-        self._station, self._slot = station, slot
+    @property
+    def job(self) -> JobId:
+        """The job that it is by now."""
+
+
+class Course:
+    """The moments in which a job was first secured and published, in seconds from now on."""
+
+    def __init__(self, station: Station, followed: Followed) -> None:
+        self._station, self._followed = station, followed
         self._started = station.wiring.clock.boot()
         self._secured: float | None = None
         self._published: float | None = None
 
     def note(self) -> None:
         """Look at the job. Called after every change."""
-        job = self._station.get_job(self._slot.job)
+        job = self._station.get_job(self._followed.job)
         elapsed = self._station.wiring.clock.boot() - self._started
         if job is not None and job.safety is Safety.SECURED and self._secured is None:
             self._secured = elapsed
@@ -36,21 +44,21 @@ class Course:
             self._published = elapsed
 
     def tell_moments(self) -> Moments:
-        """When what was first true."""
-        first = self._station.wiring.first_picture.get(self._slot.job)
-        return Moments(self._secured, None if first is None else first - self._started, self._published)
+        """When what was first true; the first picture only if it is of this time."""
+        first = self._station.wiring.first_picture.get(self._followed.job, 0.0) - self._started
+        return Moments(self._secured, first if first >= 0 else None, self._published)
 
 
 class Counts:
     """A job's counts at a moment. How many pictures there will be is known as soon as the card is scanned."""
 
-    def __init__(self, station: Station, slot: Slot) -> None:
-        self._station, self._slot = station, slot
+    def __init__(self, station: Station, followed: Followed) -> None:
+        self._station, self._followed = station, followed
         self._expected: int | None = None
 
     def take(self) -> tuple[Tally, PictureTally]:
         """Files, and pictures out of all that are to come."""
-        job = self._slot.job
+        job = self._followed.job
         with self._station.wiring.database.read() as db:
             tally, pictures = assets.tally(db, job), picture_rows.tally_pictures(db, job)
             if self._expected is None and tally.files:

@@ -14,6 +14,7 @@ from ghostroll.library.durable import exists, has_size, library_errors, write_wh
 from ghostroll.library.identity import INCOMING
 from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manifest, build_sha256sums
 from ghostroll.model import Cause, Job, JobId, Publication, Safety, SessionId, SourceState, Stage
+from ghostroll.observe.wording import say_count
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
@@ -77,7 +78,11 @@ def _secure(wiring: Wiring, job: Job) -> None:
                 tasks.park(db, job.id, (Stage.COPY,), Cause.CARD_GONE)
                 job_rows.set_safety(db, job.id, Safety.INTERRUPTED)
         wiring.log.warning(
-            "files vanished from the library and are copied again", job=job.id, files=len(lost)
+            f"{job.volume.label}: {say_count(len(lost), 'file')} vanished from the library or went bad there:"
+            " copied again",
+            job=job.id,
+            card=job.volume.label,
+            files=len(lost),
         )
         return
     write_records(wiring, job.session_id)

@@ -1,9 +1,14 @@
-"""What a person does to jobs and the library afterwards: close, verify."""
+"""What a person does to jobs and the library afterwards: close, retry, publish, link, verify."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote_from_bytes
 
-from ghostroll.errors import UsageError
+from ghostroll.errors import TargetUnreachable, UsageError
+from ghostroll.library.layout import show_path
+from ghostroll.library.manifest import describe_path
 from ghostroll.library.scrub import Checked, Finding, check_assets, find_foreign
 from ghostroll.model import Asset, Cause, Job, JobId, Safety, Stage
 from ghostroll.state import assets, tasks
@@ -25,11 +30,16 @@ def require_job(wiring: Wiring, job_id: JobId) -> Job:
 def close_job(wiring: Wiring, job_id: JobId) -> int:
     """Give a job's missing files up; they are named in the manifest, and it is never secured.
 
-    Returns how many files are missing. Raises UsageError where the job is secured or closed already.
+    Returns how many files are missing. Raises UsageError where the job is secured or closed already, or its
+    card is just being read.
     """
+    require_job(wiring, job_id)
+    review_job(wiring, job_id)
     job = require_job(wiring, job_id)
     if job.safety in (Safety.SECURED, Safety.CLOSED):
         raise UsageError(f"job {job_id} is {job.safety} already: there is nothing to close")
+    if job.safety in (Safety.SCANNING, Safety.COPYING):
+        raise UsageError(say_being_read(job_id))
     with wiring.database.promise() as db:
         tasks.drop_open(db, job_id, (Stage.SCAN, Stage.COPY))
         job_rows.set_safety(db, job_id, Safety.CLOSED)
@@ -41,20 +51,101 @@ def close_job(wiring: Wiring, job_id: JobId) -> int:
     return len(given_up)
 
 
+def say_being_read(job_id: JobId) -> str:
+    """Why something has to wait."""
+    return f"the card of job {job_id} is being read: wait until that is done, or pull it"
+
+
 def revive_job(wiring: Wiring, job_id: JobId) -> tuple[Job, int]:
     """Whatever of a job was given up or waits is tried again; returns it, and how many tasks these are.
 
-    Raises UsageError for a job that was closed.
+    Files that can't be read wait on, for the scan of their card. Raises UsageError for a job that was closed.
     """
     job = require_job(wiring, job_id)
     if job.safety is Safety.CLOSED:
         raise UsageError(f"job {job_id} was closed: ingest the card again")
     with wiring.database.write() as db:
         revived = tasks.revive(db, job_id)
-        revived += tasks.unpark(db, [cause for cause in Cause if cause is not Cause.CARD_GONE], job_id)
+        revived += tasks.unpark(
+            db, [cause for cause in Cause if cause not in (Cause.CARD_GONE, Cause.UNREADABLE)], job_id
+        )
         if job.safety in (Safety.INTERRUPTED, Safety.ATTENTION):
             tasks.park(db, job_id, (Stage.COPY,), Cause.CARD_GONE)
     return job, revived
+
+
+def reread_files(wiring: Wiring, job_id: JobId) -> None:
+    """Files of a job that could not be read are tried again by whoever reads its card at this moment."""
+    with wiring.database.write() as db:
+        tasks.unpark(db, (Cause.UNREADABLE,), job_id)
+        assets.reopen_failed(db, job_id)
+
+
+def want_gallery(wiring: Wiring, job_id: JobId) -> None:
+    """A job's gallery is to be written now, whatever it waited for. Raises UsageError where it has none."""
+    job = require_job(wiring, job_id)
+    with wiring.database.write() as db:
+        if job.session_id is None:
+            raise UsageError(_say_no_gallery(db, job))
+        for other in job_rows.list_jobs_of_session(db, job.session_id):
+            tasks.unpark(db, (Cause.TARGET,), other.id)
+        tasks.want(db, Stage.PUBLISH, job_id, job.session_id)
+        tasks.hurry(db, Stage.PUBLISH, job.session_id)
+
+
+def check_gallery(wiring: Wiring, job_id: JobId) -> None:
+    """Raise TargetUnreachable where a job's gallery waits for the place that it is to be written to."""
+    job = require_job(wiring, job_id)
+    if job.session_id is None:
+        return
+    with wiring.database.read() as db:
+        waiting = [
+            waits
+            for other in job_rows.list_jobs_of_session(db, job.session_id)
+            for waits in tasks.list_parked_stages(db, other.id)
+            if waits["stage"] == Stage.PUBLISH
+        ]
+    if waiting:
+        raise TargetUnreachable(
+            f"the gallery of job {job_id} can't be written: {waiting[0]['error'] or waiting[0]['cause']}"
+        )
+
+
+def describe_gallery(db: sqlite3.Connection, library: bytes, job_id: JobId) -> dict[str, Any]:
+    """Where a job's gallery is, for `--json`. Raises UsageError where there is none yet, or none any more."""
+    job = job_rows.get_job(db, job_id)
+    if job is None:
+        raise UsageError(f"there is no job {job_id}: 'ghostroll jobs' lists them")
+    if job.session_id is None:
+        raise UsageError(_say_no_gallery(db, job))
+    session = job_rows.get_session(db, job.session_id).name
+    folder = os.path.join(library, session.encode())
+    index = os.path.join(folder, b"index.html")
+    if not os.path.isfile(index):
+        if not os.path.isdir(folder):
+            raise UsageError(
+                f"the folder {show_path(folder)} is not there: mount the library's disk, if it was not deleted"
+            )
+        raise UsageError(f"job {job_id} has no gallery yet: 'ghostroll publish {job_id}' writes it")
+    return {
+        "job": job_id,
+        "session": session,
+        "publication": job.publication,
+        **describe_path("index", index),
+        **describe_path("session_dir", folder),
+        "link": "file://" + quote_from_bytes(index),
+    }
+
+
+def _say_no_gallery(db: sqlite3.Connection, job: Job) -> str:
+    if job.safety in (Safety.SCANNING, Safety.COPYING):
+        return f"job {job.id} has no gallery yet: its card is being read, try again in a moment"
+    known = {asset.session_id for asset in assets.list_assets_of_job(db, job.id)}
+    others = [other for session in known for other in job_rows.list_jobs_of_session(db, session)]
+    if not others:
+        return f"job {job.id} has no gallery: nothing of its card is in the library"
+    newest = max(other.id for other in others)
+    return f"job {job.id} has no gallery of its own, for its card brought nothing new: see 'ghostroll link {newest}'"
 
 
 def verify_library(

@@ -1,0 +1,1 @@
+"""A station that lives by itself: cards go in, requests come, systemd is told."""

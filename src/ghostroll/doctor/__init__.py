@@ -1,0 +1,1 @@
+"""What keeps this machine from working: facts are gathered, and judged by themselves, theme by theme."""

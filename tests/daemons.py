@@ -1,0 +1,95 @@
+"""A daemon as systemd starts it: told to, listened to, and stopped by signals."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from running import command, wait_until
+
+
+class RunningDaemon:
+    """`ghostroll daemon` in a process of its own. What it tells systemd and its journal is kept."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str], *, watchdog: float | None = None) -> None:
+        """Start it. `folder` is where its runtime folder and its log are made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.runtime = folder / "runtime"
+        self.runtime.mkdir(mode=0o750, exist_ok=True)
+        self._log = folder / "log"
+        self._told: list[str] = []
+        self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        address = folder / "notify"
+        address.unlink(missing_ok=True)
+        self._systemd.bind(os.fspath(address))
+        more = {
+            "NOTIFY_SOCKET": str(address),
+            "RUNTIME_DIRECTORY": str(self.runtime),
+            "GHOSTROLL_LOG__FORMAT": "json",
+        }
+        if watchdog is not None:
+            more["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
+        with self._log.open("ab") as log:
+            self._start = log.tell()
+            self.process = subprocess.Popen(
+                command("daemon"), env={**env, **more}, stdout=subprocess.DEVNULL, stderr=log
+            )
+
+    @property
+    def told(self) -> list[str]:
+        """Everything that systemd was told so far, a line each."""
+        while True:
+            try:
+                self._told += self._systemd.recv(8192).decode().splitlines()
+            except BlockingIOError:
+                return self._told
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log, as far as it is written."""
+        text = self._log.read_bytes()[self._start :].decode()
+        whole = text[: text.rfind("\n") + 1]
+        return [json.loads(line) if line.startswith("{") else {"event": line} for line in whole.splitlines()]
+
+    def text(self) -> str:
+        """The log's sentences."""
+        return "\n".join(str(line.get("event", line)) for line in self.lines())
+
+    def wait_for(self, words: str, *, times: int = 1, timeout: float = 30) -> None:
+        """Until the log says these words, so often."""
+
+        def is_said() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.text()}")
+            return self.text().count(words) >= times
+
+        try:
+            wait_until(is_said, timeout)
+        except AssertionError as error:
+            raise AssertionError(f"never said {words!r}; said:\n{self.text()}") from error
+
+    def wait_ready(self) -> None:
+        """Until systemd was told that it is up."""
+        wait_until(lambda: "READY=1" in self.told or self.process.poll() is not None)
+        assert "READY=1" in self.told, self.text()
+
+    def status(self) -> dict[str, Any]:
+        """The snapshot that it keeps."""
+        document = json.loads((self.runtime / "status.json").read_text())
+        assert isinstance(document, dict)
+        return document
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 20) -> int:
+        """Send a signal and wait for the end; its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout)
+
+    def end(self) -> None:
+        """Nothing of it is left, whatever the test came to."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._systemd.close()
