@@ -89,6 +89,12 @@ def test_an_ingest_says_the_same(tmp_path: Path) -> None:
     check_finished(beside.library, beside.card)
 
 
+@pytest.mark.parametrize("name", ["link", "publish", "daemon"])
+def test_help_has_an_example(person: Person, name: str) -> None:
+    """The help of each command shows a line to type."""
+    assert f"Example: ghostroll {name}" in person.run(name, "--help").out
+
+
 def test_an_ingest_for_people(person: Person, daemon: Served) -> None:
     """For a person the end is told as without a daemon."""
     out = person.run("ingest", person.card).out

@@ -34,7 +34,7 @@ def test_stopped_in_the_middle(signals: list[signal.Signals], card: Path, tmp_pa
     env = environment(tmp_path, library)
     process = start_command(env, "ingest", card)
     incoming = library / ".ghostroll" / "incoming"
-    wait_until(lambda: incoming.exists() and any(name.isdigit() for name in os.listdir(incoming)))
+    wait_until(lambda: incoming.exists() and any(name[:1].isdigit() for name in os.listdir(incoming)))
     for number in signals:
         process.send_signal(number)
     stopped = finish_command(process)
@@ -59,7 +59,7 @@ def test_a_second_stop_is_always_heard(pause: int, card: Path, tmp_path: Path) -
     env = environment(tmp_path, library)
     process = start_command(env, "ingest", card)
     incoming = library / ".ghostroll" / "incoming"
-    wait_until(lambda: incoming.exists() and any(name.isdigit() for name in os.listdir(incoming)))
+    wait_until(lambda: incoming.exists() and any(name[:1].isdigit() for name in os.listdir(incoming)))
     process.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=pause / 1000)

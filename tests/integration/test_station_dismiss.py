@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from crash_card import make_crash_card
 from promises import check_always, check_finished, hash_tree
+from running import wait_until
 
 from ghostroll.cli.opening import open_station
 from ghostroll.config import Library as LibrarySettings
 from ghostroll.config import Log, LogLevel, Settings
-from ghostroll.model import Cause, Safety, Sha256
+from ghostroll.model import Cause, Safety, Sha256, Stage
 from ghostroll.station.station import Station
 from ghostroll.station.witness import Witness
 
@@ -51,7 +52,8 @@ def test_a_card_that_left_parks_its_work(card: Path, station: Station, tmp_path:
     taken = contents(card)
     claims.take(taken)  # as if another card had these photos under way: nobody gets further than reading
     slot = station.admit(os.fsencode(card))
-    wait(station, lambda: any(tmp_path.glob("library/.ghostroll/incoming/*")))
+    size = sum(path.stat().st_size for path in card.rglob("*.*"))
+    wait_until(lambda: station.wiring.meter.read(slot.job)[Stage.COPY].bytes == size)
     assert not station.dismiss(slot), "somebody is left behind"
     job = station.get_job(slot.job)
     assert job is not None

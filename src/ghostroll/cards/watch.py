@@ -44,9 +44,10 @@ class Watcher:
         self._clock = clock
         self._active: Active | None = None
         self._told: set[str] = set()
-        self._stopped = threading.Event()
-        self._look_wanted = threading.Event()
-        self._return_wanted = threading.Event()
+        # Plain values, no events: a signal may come in the middle of one, and its lock is not to be had twice.
+        self._stopped = False
+        self._look_wanted = False
+        self._return_wanted = False
         self._lock = threading.RLock()  # a signal may come while it is held
         self._closed = False
         self._context = _open_context()
@@ -71,7 +72,7 @@ class Watcher:
     @property
     def stopped(self) -> bool:
         """Whether somebody asked for the end."""
-        return self._stopped.is_set()
+        return self._stopped
 
     @property
     def seen(self) -> tuple[Seen, ...]:
@@ -80,17 +81,17 @@ class Watcher:
 
     def stop(self) -> None:
         """Make `wait` return at once, now and ever after. From any thread."""
-        self._stopped.set()
+        self._stopped = True
         self.look_soon()
 
     def look_soon(self) -> None:
         """Look again without waiting for an event. From any thread."""
-        self._look_wanted.set()
+        self._look_wanted = True
         self._ring()
 
     def return_soon(self) -> None:
         """Make `wait` return, once, though there is nothing to tell. From any thread."""
-        self._return_wanted.set()
+        self._return_wanted = True
         self._ring()
 
     def _ring(self) -> None:
@@ -100,7 +101,7 @@ class Watcher:
 
     def close(self) -> None:
         """Let go of everything. A thread that a dying card holds is left behind."""
-        self._stopped.set()
+        self._stopped = True
         self._lookout.close(_STUCK)
         with self._lock:
             if self._closed:
@@ -132,12 +133,12 @@ class Watcher:
                 changes = self._reconcile(self._look())
                 if changes:
                     return changes
-            elif self._return_wanted.is_set() or (until <= now and listened):
+            elif self._return_wanted or (until <= now and listened):
                 break
             else:
                 self._sleep(max(0.0, min(self._look_at, until) - now))
                 listened = True
-        self._return_wanted.clear()
+        self._return_wanted = False
         return Changes()
 
     def _look_first(self, until: float) -> tuple[Seen, ...]:
@@ -183,8 +184,8 @@ class Watcher:
         if self._wake in ready:
             os.eventfd_read(self._wake)
             ready.discard(self._wake)
-        if self._look_wanted.is_set():
-            self._look_wanted.clear()
+        if self._look_wanted:
+            self._look_wanted = False
             self._look_at = -math.inf
         if ready:
             self._settling = True

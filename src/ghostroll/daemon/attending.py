@@ -12,7 +12,7 @@ from ghostroll.errors import CardGone, GhostrollError, ParkError
 from ghostroll.model import JobId, Safety
 from ghostroll.observe.wording import say_bytes
 from ghostroll.station.station import Station
-from ghostroll.station.telling import tell_secured
+from ghostroll.station.telling import tell_removable
 from ghostroll.station.wiring import Slot
 
 _LEAVING = 2.0  # seconds that a card which comes waits for those that just left, so that it finds their jobs in order
@@ -70,7 +70,7 @@ class Attendants:
         """Bring the cards that wait."""
         for insertion, attendance in list(self._present.items()):
             if attendance.passing and self._station is not None:
-                self._present[insertion] = Attendance(attendance.seen)
+                self._present[insertion] = Attendance(attendance.seen, trouble=attendance.trouble)
                 self._bring(self._present[insertion], self._station)
 
     def arrive(self, seen: Seen) -> None:
@@ -86,7 +86,7 @@ class Attendants:
         if attendance is not None and self._station is not None:
             thread = threading.Thread(
                 target=self._attend,
-                args=(self._take_away, attendance, self._station),
+                args=(self._station, self._take_away, attendance),
                 name=f"dismiss-{seen.name}",
                 daemon=True,
             )
@@ -109,11 +109,13 @@ class Attendants:
         if station is None:
             return
         for job_id in sorted(station.wiring.half_safe):
+            is_in = self._is_in(station, job_id)
+            if is_in and self.is_half_safe(station, job_id):
+                continue
+            station.wiring.half_safe.discard(job_id)
             job = station.get_job(job_id)
-            if not self.is_half_safe(station, job_id):
-                station.wiring.half_safe.discard(job_id)
-                if job is not None:
-                    tell_secured(station.wiring, job)
+            if job is not None and is_in:
+                tell_removable(station.wiring, job)
 
     def is_half_safe(self, station: Station, job: JobId) -> bool:
         """Whether another volume of this job's card is not safe yet. From any thread."""
@@ -125,6 +127,14 @@ class Attendants:
             for other in self._seen
             if str(other.insertion.diskseq) == own.medium.diskseq
             and (other.mount is None or other.mount.device != own.medium.device)
+        )
+
+    def _is_in(self, station: Station, job: JobId) -> bool:
+        """Whether a job's card is in, as far as the last look tells: its slot lasts a moment longer."""
+        own = station.wiring.slots.get(job)
+        return own is not None and any(
+            attendance.slot is not None and attendance.slot.medium == own.medium
+            for attendance in self._present.values()
         )
 
     def _is_open(self, station: Station, other: Seen) -> bool:
@@ -162,21 +172,25 @@ class Attendants:
     def _bring(self, attendance: Attendance, station: Station) -> None:
         threading.Thread(
             target=self._attend,
-            args=(self._admit, attendance, station, tuple(self._leaving)),
+            args=(station, self._admit, attendance, tuple(self._leaving)),
             name=f"admit-{attendance.seen.name}",
             daemon=True,
         ).start()
 
-    def _attend(self, do: Callable[..., None], *arguments: object) -> None:
-        """Run the body of a thread: the main loop decides what a failure means, as for a thread of the engine."""
+    def _attend(self, station: Station, do: Callable[..., None], *arguments: object) -> None:
+        """Run the body of a thread: the main loop decides what a failure means, as for a thread of the engine.
+
+        Of a station that was closed meanwhile it means nothing.
+        """
         try:
-            do(*arguments)
+            do(station, *arguments)
         except Exception as failure:  # noqa: BLE001  # kept, not swallowed
-            self.failure = failure
+            if station is self._station:
+                self.failure = failure
         finally:
             self._wake()
 
-    def _admit(self, attendance: Attendance, station: Station, leaving: tuple[threading.Thread, ...]) -> None:
+    def _admit(self, station: Station, attendance: Attendance, leaving: tuple[threading.Thread, ...]) -> None:
         seen = attendance.seen
         if seen.mount is None:
             raise AssertionError("what has no mount is refused")
@@ -188,9 +202,12 @@ class Attendants:
             self._log.debug(f"{seen.title}: {error}")
             return
         except GhostrollError as error:
-            attendance.trouble, attendance.passing = str(error), isinstance(error, ParkError)
-            self._log.error(f"{seen.title}: NOT SAFE, it can't be read: {error}", card=seen.volume.label)
+            known, attendance.trouble = attendance.trouble, str(error)
+            attendance.passing = isinstance(error, ParkError)
+            if attendance.trouble != known:  # said once, however often it is tried
+                self._log.error(f"{seen.title}: NOT SAFE, it can't be read: {error}", card=seen.volume.label)
             return
+        attendance.trouble = None
         self._log.info(
             f"{seen.title}: a camera's card of {say_bytes(seen.volume.size)} is in, read as job {slot.job}",
             card=seen.volume.label,
@@ -203,7 +220,7 @@ class Attendants:
         if left:
             self._dismiss(attendance, slot, station)
 
-    def _take_away(self, attendance: Attendance, station: Station) -> None:
+    def _take_away(self, station: Station, attendance: Attendance) -> None:
         with attendance.guard:
             attendance.left = True
             slot = attendance.slot

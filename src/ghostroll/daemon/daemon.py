@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
@@ -28,9 +28,17 @@ from ghostroll.daemon.reporting import IDLE, StatusFile, describe_daemon, find_r
 from ghostroll.daemon.requests import RequestServer
 from ghostroll.daemon.rules import make_card_rules
 from ghostroll.daemon.wire import Request
-from ghostroll.errors import GhostrollError, LibraryNotThere, NoSpace, StateHeld, StateUnusable, UsageError
+from ghostroll.errors import (
+    GhostrollError,
+    LibraryNotThere,
+    NoSpace,
+    StateHeld,
+    StateUnusable,
+    TransientError,
+    UsageError,
+)
 from ghostroll.library.layout import show_path
-from ghostroll.model import JobId, Safety
+from ghostroll.model import Job, JobId
 from ghostroll.state.owner import find_owner
 from ghostroll.station.station import Station
 from ghostroll.station.wiring import Slot, Sources
@@ -76,6 +84,7 @@ class Daemon:
         self._looks = 0
         self._answering = 0
         self._busy = False
+        self._at_work: list[Job] = []  # at the last beat
         self._watcher: Watcher | None = None
 
     def run(self) -> None:
@@ -88,16 +97,25 @@ class Daemon:
         rules = make_card_rules(settings)
         with Watcher(rules, rescan=float(settings.cards.rescan_seconds)) as watcher, _catch_stops(watcher):
             self._watcher = watcher
-            self._open_station()
             try:
-                self._hear(watcher, watcher.wait())
-                self._beat()
+                self._open_station()
+                self._turn(watcher, watcher.wait())
                 self._around.notifier.ready(self._trouble or IDLE)
                 while not watcher.stopped:
-                    self._hear(watcher, watcher.wait(self._tell_pause()))
-                    self._beat()
+                    self._turn(watcher, watcher.wait(self._tell_pause()))
             finally:
                 self._stop()
+
+    def _turn(self, watcher: Watcher, changes: Changes) -> None:
+        """Act, and tell. Where the state can't be read or written here, it is as if a thread had found that."""
+        try:
+            self._hear(watcher, changes)
+            self._beat()
+        except (sqlite3.Error, OSError, NoSpace) as error:
+            if self._station is None:
+                raise
+            self._attendants.failure = error
+            self._check_station(self._station)
 
     def _hear(self, watcher: Watcher, changes: Changes) -> None:
         """Act on what changed: who left goes first, so that a card which comes back finds its job parked."""
@@ -131,9 +149,10 @@ class Daemon:
                 self._looks += 1
                 station.probe(patient=self._looks % _PATIENT_LOOKS != 0)
                 self._attendants.try_again()
-            at_work = station.list_at_work()
-            if at_work:
-                self._sleep_lock.hold(f"{', '.join(job.volume.label for job in at_work)} is being copied")
+            self._at_work = station.list_at_work()
+            being_read = station.list_being_read()
+            if being_read:
+                self._sleep_lock.hold(f"{', '.join(job.volume.label for job in being_read)} is being copied")
             else:
                 self._sleep_lock.release()
             status = say_status(station)
@@ -182,27 +201,40 @@ class Daemon:
                 raise
             self._say_trouble(error)  # a command that a person runs: it will end
             return
-        except (LibraryNotThere, NoSpace) as error:
-            self._say_trouble(error)
-            return
-        except StateUnusable as error:
+        except (UsageError, StateUnusable) as error:
             if not self._had_station:
                 raise
             self._say_trouble(error)  # its disk failed a moment ago
             return
+        except (LibraryNotThere, NoSpace, TransientError, sqlite3.Error, OSError) as error:
+            self._say_trouble(error)
+            return
+        self._begin(station)
+
+    def _begin(self, station: Station) -> None:
+        """Put a station to work that was opened."""
+        around = self._around
         self._trouble = ""
         self._had_station = True
         library = show_path(os.fsencode(around.settings.library.path))
         self._log.info(f"ghostroll {__version__} waits for cards; they go to {library}")
         self._station = station
-        station.start()
+        try:
+            station.start()
+        except (GhostrollError, sqlite3.Error, OSError) as error:  # its disk fails, or is full
+            self._say_trouble(error)
+            self._close_station(station)
+            return
         self._attendants.open(station)
         self._start_requests(station)
 
-    def _say_trouble(self, error: GhostrollError) -> None:
-        if str(error) != self._trouble:
-            self._log.error(f"nothing is copied: {error}")
-            self._trouble = str(error)
+    def _say_trouble(self, error: Exception) -> None:
+        trouble = str(error)
+        if not isinstance(error, GhostrollError):
+            trouble = f"the state or the library can't be used ({error}): check its disk"
+        if trouble != self._trouble:
+            self._log.error(f"nothing is copied: {trouble}")
+            self._trouble = trouble
 
     def _start_requests(self, station: Station) -> None:
         def admit(path: bytes, session: str | None, resume: JobId | None) -> Slot:
@@ -236,9 +268,9 @@ class Daemon:
         self._log.error(
             f"the state or the library can't be used any more ({failure}): looking for them again"
         )
-        self._close_station(station, exit_code=1)
+        self._close_station(station)
 
-    def _close_station(self, station: Station, *, exit_code: int) -> None:
+    def _close_station(self, station: Station, *, stopping: bool = False) -> None:
         self._attendants.close()
         self._station = None
         self._look_at = self._around.clock.boot() + _WAITING
@@ -248,28 +280,31 @@ class Daemon:
         self._sleep_lock.release()
         try:
             ended = station.close(_LAST_PATIENCE)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, GhostrollError) as error:
             self._log.warning(
                 f"the state could not be closed in order ({error}): it is put in order at the next start"
             )
-            return
+            ended = True
+        if stopping:
+            # Who hangs may hold the state: then only what was known before can be told.
+            self._tell_cut_short(station.cut_short if ended else self._at_work)
         if not ended:
-            self._leave_behind(exit_code)
+            self._leave_behind(0 if stopping else 1)
+
+    def _tell_cut_short(self, cut_short: Sequence[Job]) -> None:
+        for job in cut_short:
+            self._log.warning(
+                f"{job.volume.label}: NOT SAFE, ghostroll was stopped in the middle: the copy goes on when it runs"
+                " again with the card in",
+                job=job.id,
+                card=job.volume.label,
+                safe=False,
+            )
 
     def _stop(self) -> None:
         self._around.notifier.stopping("stopping")
-        station = self._station
-        if station is not None:
-            cut_short = [job for job in station.list_at_work() if job.safety is Safety.COPYING]
-            self._close_station(station, exit_code=0)
-            for job in cut_short:
-                self._log.warning(
-                    f"{job.volume.label}: NOT SAFE, ghostroll was stopped in the middle: the copy goes on when it runs"
-                    " again with the card in",
-                    job=job.id,
-                    card=job.volume.label,
-                    safe=False,
-                )
+        if self._station is not None:
+            self._close_station(self._station, stopping=True)
         self._status.remove()
 
     def _leave_behind(self, exit_code: int) -> NoReturn:

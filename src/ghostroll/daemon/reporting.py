@@ -30,6 +30,8 @@ def say_status(station: Station) -> str:
     with station.wiring.database.read() as db:
         unfinished = job_rows.list_unfinished(db)
         tallies = [picture_rows.tally_pictures(db, job.id) for job in unfinished]
+    if not any(one.wanted for one in tallies):
+        return "no card is being read; a gallery is being written"
     done, wanted = sum(one.shown + one.failed for one in tallies), sum(one.wanted for one in tallies)
     return f"no card is being read; {done} of {say_count(wanted, 'picture')} made"
 
@@ -74,7 +76,7 @@ class StatusFile:
 
     def remove(self) -> None:
         """Nobody is here any more who could keep it true."""
-        if self._path is not None:
+        if self._path is not None and self._written:  # what another daemon has written is its own
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
 

@@ -64,6 +64,11 @@ class Meter:
                 if counted is not None:
                     self._readings[new, stage] = counted
 
+    def forget(self, job: JobId, stage: Stage) -> None:
+        """A stage of a job begins anew: what was counted before was another run's."""
+        with self._lock:
+            self._readings.pop((job, stage), None)
+
     def _drop_oldest(self) -> None:
         """A daemon runs for years: of jobs long over nobody asks any more."""
         jobs = sorted({job for job, _ in self._readings})

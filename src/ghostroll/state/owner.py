@@ -154,8 +154,9 @@ class Ownership:
         raise StateHeld(_say_held(state_path, owner))
 
     def release(self) -> None:
-        """Let another process become the owner."""
-        os.ftruncate(self._descriptor, 0)
+        """Let another process become the owner, also where the disk takes no writes any more."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 

@@ -90,7 +90,12 @@ class ScanWork:
             candidates = [
                 jobs.Candidate(job.id, job.volume, job.safety, _list_unsettled(db, job.id)) for job in earlier
             ]
-        return jobs.choose_job_to_resume(slot.volume, found, candidates)
+            unread = {job.id for job in earlier if not assets.has_sources(db, job.id)}
+        # Of an insertion that ended before its card was read nothing is known: it fits every card of its volume.
+        read = [candidate for candidate in candidates if candidate.job not in unread]
+        return jobs.choose_job_to_resume(slot.volume, found, read) or jobs.choose_job_to_resume(
+            slot.volume, found, candidates
+        )
 
     def _find_known(self, slot: Slot, found: Sequence[Found], job: JobId | None) -> dict[bytes, Asset]:
         """Files that an earlier secured job of this volume settles without a full read: DESIGN section 5."""
@@ -172,6 +177,7 @@ class ScanWork:
             assets.reopen_failed(db, job)
             job_rows.set_root(db, job, slot.medium.root)
             job_rows.reopen_publication(db, job)
+        self._drop_unread(db, slot, job)
         assets.add_sources(db, job, inventory.found)
         for source in assets.list_sources(db, job, (SourceState.PENDING,)):
             asset = inventory.known.get(source.path)
@@ -181,6 +187,13 @@ class ScanWork:
                 self._want_copy(db, source)
         job_rows.set_safety(db, job, Safety.COPYING)
         slot.job = job
+
+    def _drop_unread(self, db: sqlite3.Connection, slot: Slot, job: JobId) -> None:
+        """Earlier insertions that ended before their card was read are made good by this one."""
+        for earlier in job_rows.list_jobs(db, safety=(Safety.INTERRUPTED,), volume=slot.volume):
+            if earlier.id != job and not assets.has_sources(db, earlier.id):
+                tasks.forget_job(db, earlier.id)
+                job_rows.drop_job(db, earlier.id)
 
     def _want_copy(self, db: sqlite3.Connection, source: Source) -> None:
         tasks.want_copies(db, source.job_id, [(source.id, jobs.order_copies(source.kind), source.size)])

@@ -76,24 +76,35 @@ class Slots:
         review_job(self._wiring, slot.job)
         return ended
 
-    def start_copying(self, scanned: JobId) -> JobId:
-        """The scan has said which job its card belongs to: copy for that one. Returns it."""
+    def start_copying(self, scanned: JobId) -> Slot | None:
+        """The scan has said which job its card belongs to: copy for that one. None where the card was let go already."""
         wiring = self._wiring
         with self._lock:
             slot = wiring.slots.pop(scanned, None)
-            if slot is None:  # it left, and was let go already
-                return scanned
+            if slot is None:
+                return None
             wiring.slots[slot.job] = slot
-            wiring.meter.move(scanned, slot.job)
+            if slot.job != scanned:
+                wiring.meter.forget(slot.job, Stage.COPY)
+                wiring.meter.move(scanned, slot.job)
             for thread in slot.threads:
                 thread.stop()
             if not slot.gone:
                 slot.threads = self._engine.start(self._make_copy_crew(slot))
-        return slot.job
+        return slot
 
     def park_gone(self, job: JobId) -> None:
-        """One copy found that the card is gone: the others need not find it out one by one."""
-        self._park(job)
+        """One copy found that the card is gone: the others need not find it out one by one.
+
+        It may be back by now, and read by others. A card that is let go needs no parking from here.
+        """
+        slot = self._wiring.slots.get(job)
+        if slot is None or slot.gone:
+            return
+        try:
+            slot.medium.check_present()
+        except CardGone:
+            self._park(job)
 
     def _make_copy_crew(self, slot: Slot) -> Crew:
         copy = self._wiring.settings.copy
@@ -113,8 +124,9 @@ class Slots:
 
     def _take_away(self, slot: Slot) -> None:
         """Nothing of the card is under way any more, for anybody; what waited for something else waits for the card."""
-        wiring, job = self._wiring, slot.job
+        wiring = self._wiring
         with wiring.database.write() as db:
+            job = slot.job  # a scan that ends at this moment changes it, in its own transaction
             tasks.take_away(db, job, _OF_THE_CARD, Cause.CARD_GONE)
             tasks.park(db, job, _OF_THE_CARD, Cause.CARD_GONE)
             tasks.park_anew(db, job, _OF_THE_CARD, _BESIDE_THE_CARD, Cause.CARD_GONE)
@@ -127,6 +139,7 @@ class Slots:
                 job_rows.drop_job(db, job)
             elif unread:
                 job_rows.set_safety(db, job, Safety.INTERRUPTED)
+            wiring.waiting.intersection_update(tasks.list_parked(db))
         if unread:
             tell_unread(wiring, slot)
 

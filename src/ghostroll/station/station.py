@@ -57,6 +57,7 @@ class Station:
         clock = Clock(wiring.clock.boot, wiring.clock.random.random)
         self.engine = Engine(queue, clock, on_settled=self._on_settled)
         self.slots = Slots(wiring, self.engine)
+        self.cut_short: list[Job] = []  # jobs whose card was being read when the station was closed
 
     @classmethod
     def open(
@@ -193,9 +194,16 @@ class Station:
         return is_anything_parked(self.wiring)
 
     def list_at_work(self) -> list[Job]:
-        """Jobs whose card is being read."""
+        """Jobs whose card is being read, or would be if it were not for something that may go away by itself."""
         with self.wiring.database.read() as db:
             return job_rows.list_jobs(db, safety=(Safety.SCANNING, Safety.COPYING))
+
+    def list_being_read(self) -> list[Job]:
+        """Jobs of whose card something is read now or in a moment: not those that wait for room."""
+        with self.wiring.database.read() as db:
+            return [
+                job for job in self.list_at_work() if tasks.has_open(db, job.id, (Stage.SCAN, Stage.COPY))
+            ]
 
     def close(self, patience: float) -> bool:
         """Stop gracefully and give everything back; False where a thread has not ended after `patience` seconds.
@@ -208,6 +216,7 @@ class Station:
         ended = self.engine.join(patience)
         if ended:
             try:
+                self.cut_short = self.list_at_work()
                 interrupt_jobs(self.wiring)
             finally:
                 self.wiring.database.close()
@@ -227,9 +236,11 @@ class Station:
             review_job(self.wiring, job)
 
     def _start_copying(self, scanned: JobId) -> JobId:
-        job = self.slots.start_copying(scanned)
-        tell_scan(self.wiring, job)
-        return job
+        slot = self.slots.start_copying(scanned)
+        if slot is None:  # whoever let go of its card says how it is
+            return scanned
+        tell_scan(self.wiring, slot)
+        return slot.job
 
 
 def _remember(witness: Witness, path: bytes, library_id: str, log: structlog.stdlib.BoundLogger) -> None:

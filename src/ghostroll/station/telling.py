@@ -5,7 +5,6 @@ from ghostroll.library.layout import show_path
 from ghostroll.model import (
     Cause,
     Job,
-    JobId,
     Publication,
     Safety,
     SessionId,
@@ -27,14 +26,14 @@ _TOLD_CAUSES = frozenset(
 )
 
 
-def tell_scan(wiring: Wiring, job_id: JobId) -> None:
+def tell_scan(wiring: Wiring, slot: Slot) -> None:
     """What is on a card, and how much of it is to be copied."""
     with wiring.database.read() as db:
-        job = job_rows.get_job(db, job_id)
-        if job is None:
-            wiring.log.info("there is no file on the card: safe to remove")
-            return
-        tally = assets.tally(db, job_id)
+        job = job_rows.get_job(db, slot.job)
+        tally = assets.tally(db, slot.job)
+    if job is None:
+        _tell_empty(wiring, slot)
+        return
     there = say_count(tally.files, "file")
     pending = tally.states.get(SourceState.PENDING, 0)
     settled = tally.files - pending - tally.states.get(SourceState.FAILED, 0)
@@ -49,6 +48,19 @@ def tell_scan(wiring: Wiring, job_id: JobId) -> None:
         bytes=tally.bytes,
         pending=pending,
     )
+
+
+def _tell_empty(wiring: Wiring, slot: Slot) -> None:
+    fields: dict[str, object] = {"job": slot.job, "card": slot.volume.label}
+    if wiring.is_half_safe(slot.job):
+        wiring.log.info(
+            f"{slot.volume.label}: there is no file on it; another volume of this card is not safe yet, leave it in",
+            **fields,
+        )
+    else:
+        wiring.log.info(
+            f"{slot.volume.label}: there is no file on the card: safe to remove", **fields, safe=True
+        )
 
 
 def tell_copied(wiring: Wiring, job: Job, tally: Tally) -> None:
@@ -75,16 +87,30 @@ def tell_secured(wiring: Wiring, job: Job) -> None:
     with wiring.database.read() as db:
         tally = assets.tally(db, job.id)
     tell_copied(wiring, job, tally)
-    verified = f"{say_count(tally.files, 'file')} verified"
-    fields = {**_name(job), "files": tally.files, "bytes": tally.bytes}
     if wiring.is_half_safe(job.id):
         wiring.half_safe.add(job.id)
         wiring.log.info(
-            f"{job.volume.label}: {verified}; another volume of this card is not safe yet, leave it in",
-            **fields,
+            f"{job.volume.label}: {say_count(tally.files, 'file')} verified; another volume of this card is not safe"
+            " yet, leave it in",
+            **_name(job),
+            files=tally.files,
+            bytes=tally.bytes,
         )
     else:
-        wiring.log.info(f"{job.volume.label}: safe to remove, {verified}", **fields, safe=True)
+        tell_removable(wiring, job)
+
+
+def tell_removable(wiring: Wiring, job: Job) -> None:
+    """That a card may be pulled, all of it."""
+    with wiring.database.read() as db:
+        tally = assets.tally(db, job.id)
+    wiring.log.info(
+        f"{job.volume.label}: safe to remove, {say_count(tally.files, 'file')} verified",
+        **_name(job),
+        files=tally.files,
+        bytes=tally.bytes,
+        safe=True,
+    )
 
 
 def tell_unsafe(wiring: Wiring, job: Job, safety: Safety) -> None:
