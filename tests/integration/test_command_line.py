@@ -11,7 +11,21 @@ from running import command, run_command
 
 import ghostroll
 
-COMMANDS = ["ingest", "demo", "status", "jobs", "show", "retry", "close", "verify", "adopt"]
+COMMANDS = [
+    "ingest",
+    "demo",
+    "status",
+    "jobs",
+    "show",
+    "retry",
+    "close",
+    "publish",
+    "link",
+    "verify",
+    "adopt",
+    "doctor",
+    "daemon",
+]
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from ghostroll.engine.crew import Crew
 from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Policy
 from ghostroll.errors import CardGone, UsageError
-from ghostroll.faults import crash_point
 from ghostroll.model import Cause, JobId, Safety, Stage, Volume
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import tasks
@@ -68,7 +67,6 @@ class Slots:
             threads = tuple(slot.threads)
         self._park(slot.job)
         ended = self._engine.dismiss(threads, _LETTING_GO)
-        crash_point("card.dismissing")
         with self._lock:
             for job in [job for job, one in self._wiring.slots.items() if one is slot]:
                 del self._wiring.slots[job]
