@@ -38,7 +38,7 @@ def doctor(
     Nothing is changed; one file is made for trial in the library and removed. Root sees more: what the service
     sees, and may. Ends with exit code 3 if something has to be mended.
 
-    Example: sudo ghostroll doctor
+    Example: ghostroll doctor
     """
     surroundings = look_around(load_settings(config, os.environ), os.environ, find_witness)
     console = Console(highlight=False)
