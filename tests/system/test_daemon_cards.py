@@ -79,8 +79,8 @@ def test_a_card_goes_in_and_nobody_touches_a_keyboard(
     daemon.wait_for("gallery complete")
     said = daemon.text()
     assert re.search(
-        rf"EOS \({slot.name}\): a camera's card of 16.8 MB is in, read as job 1\n(.*\n)*"
-        r"EOS: 3 files, [\d.]+ kB on the card, all to copy\n"
+        rf"EOS \({slot.name}\): a camera's card of 16.8 MB is in\n(.*\n)*"
+        r"EOS: 3 files, [\d.]+ kB on the card, all to copy; this is job 1\n"
         r"(.*\n)*EOS: copied and verified 3 files, [\d.]+ kB in [\d.]+ s \([\d.]+ .?B/s\)\n"
         r"EOS: safe to remove, 3 files verified\n"
         r"(.*\n)*EOS: 3 pictures made in [\d.]+ s \([\d.]+/s\)\n"

@@ -74,7 +74,12 @@ def test_a_standing_reader(container: Container, partitioned: bool) -> None:
     assert jobs(container) == [(1, "secured"), (2, "secured"), (3, "secured")]
     assert container.mounted() == []
     check_story(
-        container, "BBB", "is in, read as job 2", "2 files, 600 kB", "copied and verified", "safe to remove"
+        container,
+        "BBB",
+        "a camera's card of 16.8 MB is in",
+        "2 files, 600 kB on the card, all to copy; this is job 2",
+        "copied and verified",
+        "safe to remove",
     )
 
 

@@ -25,7 +25,7 @@ from ghostroll.cards.truth import Truth, track_media
 
 _SWAPS = "/proc/swaps"
 _UDEVD = "/run/udev/control"  # is there while udevd runs
-_NO_SWAPS = f"{_SWAPS} can't be read here: swap space is told from what udev knows of the disks"
+_NO_SWAPS = f"{_SWAPS} can't be read here, and udev doesn't run: which disks hold swap space is not known"
 _NO_UDEV = "udev doesn't run here: only cards that something else mounts are seen"
 _TRIES = 5  # to read disks and mounts of one moment; a medium changes once in seconds
 
@@ -75,7 +75,8 @@ class Lookout:
         self._media = track_media(self._media, blocks, mounts)
         swaps = _read_swaps()
         known = self._describe is not _know_nothing and running
-        self.notes = (() if known else (_NO_UDEV,)) + ((_NO_SWAPS,) if swaps is None else ())
+        # udev knows the signature of swap space too.
+        self.notes = () if known else (_NO_UDEV, *((_NO_SWAPS,) if swaps is None else ()))
         state = self._rules.state
         return Truth(
             blocks=blocks,

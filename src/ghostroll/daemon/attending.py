@@ -209,9 +209,8 @@ class Attendants:
             return
         attendance.trouble = None
         self._log.info(
-            f"{seen.title}: a camera's card of {say_bytes(seen.volume.size)} is in, read as job {slot.job}",
+            f"{seen.title}: a camera's card of {say_bytes(seen.volume.size)} is in",
             card=seen.volume.label,
-            job=slot.job,
             device=seen.name,
         )
         with attendance.guard:

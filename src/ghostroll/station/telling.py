@@ -41,7 +41,7 @@ def tell_scan(wiring: Wiring, slot: Slot) -> None:
     if not pending:
         what = "nothing new"
     wiring.log.info(
-        f"{job.volume.label}: {there}, {say_bytes(tally.bytes)} on the card, {what}",
+        f"{job.volume.label}: {there}, {say_bytes(tally.bytes)} on the card, {what}; this is job {job.id}",
         **_name(job),
         stage=Stage.SCAN,
         files=tally.files,
