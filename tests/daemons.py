@@ -1,10 +1,12 @@
 """A daemon as systemd starts it: told to, listened to, and stopped by signals."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,12 @@ class RunningDaemon:
         self.runtime.mkdir(mode=0o750, exist_ok=True)
         self._log = folder / "log"
         self._told: list[str] = []
-        self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = folder / "notify"
         address.unlink(missing_ok=True)
         self._systemd.bind(os.fspath(address))
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         more = {
             "NOTIFY_SOCKET": str(address),
             "RUNTIME_DIRECTORY": str(self.runtime),
@@ -42,11 +46,12 @@ class RunningDaemon:
     @property
     def told(self) -> list[str]:
         """Everything that systemd was told so far, a line each."""
-        while True:
-            try:
-                self._told += self._systemd.recv(8192).decode().splitlines()
-            except BlockingIOError:
-                return self._told
+        return list(self._told)
+
+    def _listen(self) -> None:
+        """Hear at once, as systemd does: whoever is not heard waits."""
+        while message := self._systemd.recv(8192):
+            self._told += message.decode().splitlines()
 
     def lines(self) -> list[dict[str, Any]]:
         """The log, as far as it is written."""
@@ -92,4 +97,7 @@ class RunningDaemon:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        with contextlib.suppress(OSError):
+            self._systemd.shutdown(socket.SHUT_RDWR)
+        self._listener.join(5)
         self._systemd.close()

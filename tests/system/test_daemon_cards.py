@@ -98,7 +98,7 @@ def test_a_card_goes_in_and_nobody_touches_a_keyboard(
     wait_until(lambda: daemon.status()["cards"] == [])
     assert "NOT SAFE" not in daemon.text()
     assert daemon.stop() == 0
-    assert "STOPPING=1" in daemon.told
+    wait_until(lambda: "STOPPING=1" in daemon.told)
     assert not (daemon.runtime / "status.json").exists()
 
 
