@@ -47,6 +47,7 @@ bench: setup ## every figure of the README, beside its floor
 	@$(BIN)/python benchmarks/ingest_cost.py
 	@$(BIN)/python benchmarks/reinsert.py
 	@$(BIN)/python benchmarks/card_reads.py || test $$? -eq 2
+	@$(BIN)/python benchmarks/daemon.py || test $$? -eq 2
 
 lint: setup ## style and types alone
 	@$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from slots import Slot, write_table
 
 UDEVD = Path("/lib/systemd/systemd-udevd")
 RUN = Path("/run/udev")
+CONTROL = RUN / "control"
 RULE = RUN / "rules.d" / "91-ghostroll-test.rules"
 # A loop device says that it is fixed; the mark is what an administrator gives such readers.
 READER = 'SUBSYSTEM=="block", KERNEL=="loop*", ENV{ID_BUS}="usb", ENV{GHOSTROLL_CARD}="1"\n'
@@ -22,6 +23,17 @@ def settle() -> None:
     run("udevadm", "settle", "--timeout=20")
 
 
+def _answers() -> bool:
+    """Whether an udevd runs here."""
+    asked = ["udevadm", "control", "--ping", "--timeout=5"]
+    return CONTROL.exists() and subprocess.run(asked, check=False, capture_output=True).returncode == 0
+
+
+def _start_udevd() -> subprocess.Popen[bytes]:
+    CONTROL.unlink(missing_ok=True)
+    return subprocess.Popen([UDEVD], stderr=subprocess.DEVNULL)
+
+
 def run_udev() -> Iterator[None]:
     """An udevd that takes loop devices for readers: the machine's own, or one that lives as long as the tests."""
     if os.geteuid() != 0:
@@ -30,9 +42,9 @@ def run_udev() -> Iterator[None]:
         do_without(f"no {UDEVD} here: apt install udev")
     need_tools(udevadm="udev", losetup="mount", partx="util-linux")
     was_there = RUN.exists()
-    own = None if (RUN / "control").exists() else subprocess.Popen([UDEVD], stderr=subprocess.DEVNULL)
+    own = None if _answers() else _start_udevd()
     try:
-        wait_until((RUN / "control").exists)
+        wait_until(_answers)
         RULE.parent.mkdir(parents=True, exist_ok=True)
         RULE.write_text(READER)
         run("udevadm", "control", "--reload", "--timeout=20")
@@ -44,6 +56,7 @@ def run_udev() -> Iterator[None]:
         if own is not None:
             own.terminate()
             own.wait()
+            CONTROL.unlink(missing_ok=True)  # what it leaves behind looks as if it ran
             if not was_there:  # nobody may believe what it knew
                 shutil.rmtree(RUN)
         else:

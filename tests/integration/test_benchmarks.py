@@ -6,41 +6,12 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from figures import BENCHMARKS, figures_of, run_benchmark
 from running import do_without, need_tools
 
 from ghostroll.cards.volume import tell_filesystem
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-MACHINE = {"cores", "cpu", "memory_gib", "kernel", "filesystem", "python", "pillow", "libjpeg_turbo", "load"}
-
-
-def run_benchmark(name: str, tmp_path: Path, **options: float) -> dict[str, Any]:
-    """Run a script as a person does; its JSON document, which agrees with the table it printed."""
-    told = [f"--{key}={value}" for key, value in options.items()]
-    out = tmp_path / "results" / "figures.json"
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / name, *told, "--cache", tmp_path / "cache", "--json", out],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    document: dict[str, Any] = json.loads(out.read_text())
-    assert document["parameters"] == options
-    assert set(document["machine"]) == MACHINE
-    said, header, *rows = done.stdout.splitlines()
-    assert said.startswith(f"{name}: ")
-    assert header.split() == ["figure", "value", "floor", "ratio"]
-    assert [row.partition("  ")[0] for row in rows] == [figure["name"] for figure in document["figures"]]
-    return document
-
-
-def figures_of(document: dict[str, Any]) -> dict[str, Any]:
-    """A document's figures by their names."""
-    return {figure["name"]: figure for figure in document["figures"]}
 
 
 @pytest.fixture
@@ -90,31 +61,6 @@ def test_bytes_read_from_the_card_are_counted(tmp_path: Path) -> None:
     assert media["ratio"] == pytest.approx(1, abs=0.02)
     assert figures["the same, with mounting and listing"]["value"] > media["value"]
     assert figures["a known card again, of its files' heads"]["value"] < media["value"]
-
-
-@pytest.mark.timeout(900)  # the first one makes the root that all machines use
-def test_the_daemon_is_measured(tmp_path: Path) -> None:
-    """Moments, memory and wake-ups of a daemon in a machine stand beside what they are made of, and so do its speeds."""
-    if os.geteuid() != 0:
-        do_without("not root: run the tests with sudo")
-    need_tools(**{"systemd-nspawn": "systemd-container", "losetup": "mount", "debugfs": "e2fsprogs"})
-    document = run_benchmark("daemon.py", tmp_path, rounds=1, idle=1, photos=2, megapixels=1)
-    figures = figures_of(document)
-    ways = [name for name in figures if "beside the mount" in name]
-    assert len(ways) == 4
-    slowest = figures["udev's event to first byte, the slowest of all"]["value"]
-    assert slowest == max(figures[name]["value"] for name in ways)
-    assert all(figures[name]["floor"] > 0 for name in ways)
-    assert figures["kernel's event to first byte, the slowest of all"]["value"] > min(
-        figures[name]["value"] for name in ways
-    )
-    assert figures["last byte verified to 'safe to remove' in the journal"]["value"] > 0
-    memory = figures["idle: memory, undivided (RSS), beside an empty Python"]
-    assert memory["value"] >= figures["idle: memory, what is shared divided (PSS)"]["value"] > 0
-    assert memory["ratio"] > 1
-    speeds = [figure for name, figure in figures.items() if "90 MB/s" in name]
-    assert all(figure["value"] > 0 and figure["floor"] > 0 for figure in speeds)
-    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["photos-1mp"]
 
 
 def test_results_say_nothing_of_whose_machine_it_is(tmp_path: Path) -> None:
