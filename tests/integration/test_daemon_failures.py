@@ -50,8 +50,8 @@ def test_a_state_that_fails_in_the_main_loop(tmp_path: Path, monkeypatch: pytest
     try:
         daemon.wait_ready()
         daemon.process.send_signal(signal.SIGUSR1)
-        daemon.wait_for("can't be used any more")
-        daemon.wait_for("waits for cards", times=2)
+        daemon.wait_for("can't be used any more", timeout=60)
+        daemon.wait_for("waits for cards", times=2, timeout=60)  # it looks every ten seconds
         assert daemon.stop() == 0
         assert "Traceback" not in daemon.text()
     finally:
