@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-lock
+PEER := .venv-localstack
+PEER_STAMP := $(PEER)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo install uninstall test lint bench lock clean
+.PHONY: help setup peers demo install uninstall test lint bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -21,10 +23,20 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+peers: $(PEER_STAMP) ## localstack's S3 store for the tests, in an environment of its own
+
+# All that it needs is in the lock; one package that it never imports, and that has no wheel, isn't.
+$(PEER_STAMP): requirements/localstack.lock
+	@test -x $(PEER)/bin/pip || { echo "making $(PEER) ..."; $(PYTHON) -m venv $(PEER); }
+	@echo "installing localstack ..."
+	@$(PEER)/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements/localstack.lock
+	@touch $@
+
 lock: ## resolve the dependencies anew, with hashes for every platform (needs uv)
 	uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/runtime.lock
 	uv pip compile pyproject.toml --upgrade --group dev --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/dev.lock
 	uv pip compile requirements/build.in --upgrade --constraint requirements/dev.lock --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/build.lock
+	uv pip compile requirements/localstack.in --upgrade --no-emit-package tailer --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/localstack.lock
 
 install: ## ghostroll as a service of this system: sudo make install
 	@PYTHON="$(if $(filter file,$(origin PYTHON)),,$(PYTHON))" systemd/install.sh install
@@ -35,7 +47,7 @@ uninstall: ## the service away again, photos and an edited configuration kept: s
 demo: setup ## a whole ingest of a made card, or of your pictures: make demo CARD=/path
 	@$(BIN)/ghostroll demo --into demo $(if $(CARD),--card "$(CARD)"); code=$$?; test $$code -eq 0 -o $$code -eq 3
 
-test: setup ## everything: style, types, walls, unit, integration, crash, system and browser tests
+test: setup peers ## everything: style, types, walls, unit, integration, crash, system and browser tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -56,4 +68,4 @@ lint: setup ## style and types alone
 	@$(BIN)/lint-imports
 
 clean: ## remove what was made here
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(PEER) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

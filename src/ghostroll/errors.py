@@ -100,10 +100,24 @@ class NoWorker(ParkError):
 
 
 class TargetUnreachable(ParkError):
-    """The publishing target can't be reached or refuses."""
+    """The publishing target can't be reached or is overloaded: goes on by itself."""
 
     exit_code = 6
     cause = Cause.NETWORK_DOWN
+
+
+class TargetRefused(ParkError):
+    """The publishing target answers, and refuses: a person must change credentials, bucket or quota."""
+
+    exit_code = 6
+    cause = Cause.TARGET
+
+
+class ClockUnset(ParkError):
+    """This machine's clock is too wrong for signatures or certificates."""
+
+    exit_code = 6
+    cause = Cause.CLOCK_UNSET
 
 
 class StateHeld(GhostrollError):

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ghostroll.model import (
     PICTURE_KINDS,
+    RANK_BITS,
     Cause,
     Found,
     JobId,
@@ -109,6 +110,17 @@ def decide_safety(facts: SafetyFacts) -> Safety:
     return facts.safety
 
 
+def decide_gallery(rendered: Publication, *, uploading: bool) -> Publication:
+    """What a bucket's gallery is, where `rendered` is what it would be if everything made were there."""
+    return Publication.LIVE if uploading and rendered is Publication.COMPLETE else rendered
+
+
+def combine_publications(states: Iterable[Publication]) -> Publication:
+    """What people can see of a job that is shown in several places."""
+    there = set(states)
+    return there.pop() if len(there) == 1 else Publication.LIVE
+
+
 def decide_publication(*, safeties: Iterable[Safety], rendering: bool, session: bool) -> Publication:
     """What a gallery's state is once it has been written: complete when nothing more will come by itself."""
     if not session:
@@ -162,9 +174,29 @@ def group_key(path: bytes) -> bytes:
     return folder + slash + (stem if dot else name)
 
 
+def believe_locks(found: Sequence[Found]) -> tuple[list[Found], bool]:
+    """The inventory with its locks, and whether the mount tells locks at all.
+
+    Where every file looks locked it is the mount's mask that speaks, or everything is: it can't be told,
+    so nothing counts as locked, and nothing is shown that was not meant to be.
+    """
+    files = [item for item in found if item.state is SourceState.PENDING]
+    told = any(not item.protected for item in files) or not files
+    return [item if told else replace(item, protected=False) for item in found], told
+
+
 def order_copies(found: Kind) -> int:
     """How urgent a copy is: what people look at first comes first, larger is sooner."""
     return COPY_PRIORITY.get(found, 0)
+
+
+PICTURES, OTHERS = 1, 0  # ranks of uploads: people wait for pictures, so these have threads of their own
+
+
+def order_uploads(kind: str, job: JobId) -> int:
+    """How urgent an upload is, larger is sooner: its rank, then archives before originals, the newest card first."""
+    rank = PICTURES if kind == "picture" else OTHERS
+    return (rank << RANK_BITS) + (int(kind == "archive") << (RANK_BITS - 1)) + job
 
 
 def tell_shortage(needed: int, free: int, keep_free: int) -> int:

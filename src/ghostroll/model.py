@@ -13,8 +13,11 @@ SessionId = NewType("SessionId", int)
 SourceId = NewType("SourceId", int)
 AssetId = NewType("AssetId", int)
 TaskId = NewType("TaskId", int)
+GalleryId = NewType("GalleryId", int)
+ObjectId = NewType("ObjectId", int)
 Sha256 = NewType("Sha256", bytes)  # 32 bytes, not hex
 
+RANK_BITS = 40  # a task's priority holds its rank above these: crews of one stage that don't wait for each other
 HEAD_BYTES = 64 * 1024  # what is read of a known source before it is believed
 
 
@@ -64,9 +67,9 @@ class Cause(StrEnum):
     UNREADABLE = "unreadable"  # `ghostroll retry`, after the card was cleaned
     NO_SPACE = "no-space"  # room on the library's disk
     LIBRARY_GONE = "library-gone"  # the library's disk to be mounted
-    NETWORK_DOWN = "network-down"
-    TARGET = "target"  # the place of the gallery to be writable
-    CLOCK_UNSET = "clock-unset"
+    NETWORK_DOWN = "network-down"  # the bucket to be reachable
+    TARGET = "target"  # the place of the gallery to be writable: a folder's rights, a bucket's credentials or quota
+    CLOCK_UNSET = "clock-unset"  # the machine's clock to be right
     NO_WORKER = "no-worker"  # render workers to start again, at the next start of the program
 
 
@@ -124,6 +127,7 @@ class Found:
     kind: Kind
     state: SourceState = SourceState.PENDING
     error: str | None = None
+    protected: bool = False  # locked in the camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ class Source:
     state: SourceState
     asset_id: AssetId | None
     error: str | None
+    protected: bool = False  # locked in the camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +195,7 @@ class Job:
     created_at: str
     secured_at: str | None
     published_at: str | None
+    confirmed_at: str | None = None  # since when every original is confirmed where the configuration wants it
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +242,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class GalleryItem:
-    """One picture as the viewer sees it. `share` and `thumb` are addresses for the page to use."""
+    """One picture as the viewer sees it. `share`, `thumb` and `original` are addresses for the page to use."""
 
     name: str
     taken: str | None
@@ -247,6 +253,7 @@ class GalleryItem:
     thumb: str
     width: int
     height: int
+    original: str | None = None  # only where viewers may have originals
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,10 +266,15 @@ class GalleryFailure:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Everything that `gallery.json` says. `total` counts the pictures there will be."""
+    """Everything that `gallery.json` says. `total` counts the pictures there will be.
+
+    `archive` is the address of all share pictures in one file of `archive_bytes`, once it is there.
+    """
 
     session: str
     state: Publication
     total: int
     items: tuple[GalleryItem, ...]
     failed: tuple[GalleryFailure, ...]
+    archive: str | None = None
+    archive_bytes: int = 0

@@ -1,24 +1,21 @@
-"""Chromium for the tests of the gallery page, and galleries of real pictures for it to show."""
+"""Chromium for the tests of the gallery page, and servers for it to speak to."""
 
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from browser.landscapes import draw_landscape
+from browser.albums import Album
+from browser.bucket_pages import BucketPages, Front
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from stores import Store, serve_rclone
 
-from ghostroll.model import Gallery, GalleryFailure, GalleryItem, Kind, Publication
-from ghostroll.publish.folder import publish_to_folder
-from ghostroll.publish.gallery import relative_url
-
-SHAPES = ((600, 400), (400, 600), (600, 338), (500, 500), (900, 300))  # of share pictures, in pixels
 FLAGS = (
     "--headless=new",
     "--no-sandbox",  # the tests may run as root
@@ -39,49 +36,6 @@ class Site:
 
     url: str
     asked: list[str]
-
-
-@dataclass
-class Album:
-    """A session's folder that pictures can be added to, published as the folder target does."""
-
-    folder: Path
-    session: str = "2026-11-22_143015-EOS_DIGITAL-k3f7"
-    shapes: tuple[tuple[int, int], ...] = SHAPES
-    items: list[GalleryItem] = field(default_factory=list)
-    failed: list[GalleryFailure] = field(default_factory=list)
-
-    def add_picture(self, name: str, taken: str | None, kind: Kind = Kind.JPEG) -> GalleryItem:
-        """Draw one more picture and write its two renditions."""
-        number = len(self.items)
-        size = self.shapes[number % len(self.shapes)]
-        picture = draw_landscape(number, *size)
-        places = [f"{folder}/{number:04} {'#?%&'[number % 4]}ü.jpg" for folder in ("share", "thumbs")]
-        for place in places:
-            (self.folder / place).parent.mkdir(exist_ok=True)
-            picture.save(self.folder / place, quality=90)
-            picture.thumbnail((512, 512))
-        share, thumb = map(relative_url, places)
-        item = GalleryItem(name, taken, "Canon EOS R6", "1/250 s, f/2.8", kind, share, thumb, *size)
-        self.items.append(item)
-        return item
-
-    def add_day(self, day: str, count: int) -> None:
-        """Add pictures of one day, one a minute from 08:00, named by their number in the album."""
-        for minute in range(count):
-            taken = f"{day}T{8 + minute // 60:02}:{minute % 60:02}:00"
-            self.add_picture(f"IMG_{len(self.items):04}.JPG", taken)
-
-    def publish(self, state: Publication = Publication.COMPLETE, total: int | None = None) -> None:
-        """Write the page with all pictures so far."""
-        count = len(self.items) if total is None else total
-        gallery = Gallery(self.session, state, count, tuple(self.items), tuple(self.failed))
-        publish_to_folder(str(self.folder), gallery)
-
-    @property
-    def file_url(self) -> str:
-        """The page's address on the disk."""
-        return (self.folder / "index.html").as_uri()
 
 
 def start_browser(profile: Path, *, script: bool = True) -> webdriver.Chrome:
@@ -156,3 +110,23 @@ def site(album: Album) -> Iterator[Site]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A server that checks every signature."""
+    with serve_rclone(tmp_path_factory.mktemp("store")) as store:
+        yield store
+
+
+@pytest.fixture
+def front(server: Store) -> Iterator[Front]:
+    """What the browser speaks to."""
+    with Front(server.address) as front:
+        yield front
+
+
+@pytest.fixture
+def pages(server: Store, front: Front, album: Album) -> BucketPages:
+    """The album in a new bucket."""
+    return BucketPages(server.with_new_bucket(), album, front.endpoint)

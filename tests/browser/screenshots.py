@@ -6,7 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from browser.conftest import Album, start_browser
+from browser.albums import Album
+from browser.conftest import start_browser
 from browser.looking import open_tile, resize, wait_until
 from PIL import Image
 from selenium.webdriver import Chrome

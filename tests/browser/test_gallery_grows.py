@@ -4,7 +4,8 @@ import os
 from dataclasses import replace
 
 import pytest
-from browser.conftest import Album, Site
+from browser.albums import Album
+from browser.conftest import Site
 from browser.looking import (
     FAST_TIMERS,
     ask_page,
@@ -119,11 +120,12 @@ def test_survives_a_server_that_fails(browser: Chrome, album: Album, site: Site)
     place_album(album, site.url, browser)
     page = album.folder / "gallery.json"
     page.unlink()
-    wait_until(browser, "document.querySelector('#status').textContent.startsWith('No connection')")
+    wait_until(browser, "document.querySelector('#notice').textContent.includes('No connection')")
     page.write_text('{"version": 1, "items": "no')
     album.add_day("2026-11-24", 1)
     album.publish(Publication.LIVE, 60)
     wait_until(browser, "document.querySelector('#status').textContent.startsWith('37 of 60')")
+    assert not browser.find_element(By.ID, "notice").is_displayed()
 
 
 def test_a_page_nobody_sees_does_not_ask(browser: Chrome, album: Album, site: Site) -> None:

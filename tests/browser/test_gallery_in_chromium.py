@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from browser.conftest import Album, Site
+from browser.albums import Album
+from browser.conftest import Site
 from browser.looking import (
     ask_page,
     open_tile,
@@ -270,7 +271,7 @@ def test_script_says_what_the_page_says(
     gallery = Gallery(album.session, state, 1234, tuple(album.items), tuple(album.failed))
     spans = {0: "", 1: "31 December 2025", 3: "31 December 2025 – 1 January 2026"}  # noqa: RUF001  # a range
     page = (album.folder / "index.html").read_text()
-    said = {part: text_of(browser, part) for part in ("#status", "#span", "#empty", "summary")}
+    said = {part: text_of(browser, part) for part in ("#status", "#span", "#empty-words", "summary")}
     assert all(f">{words}</" in page for words in said.values())
     assert said["#status"] == say_state(gallery)
     assert said["#span"] == spans[count]

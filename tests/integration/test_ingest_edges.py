@@ -138,11 +138,11 @@ def test_a_raw_is_shown_when_its_jpeg_is_given_up(person: Person) -> None:
 
 
 @pytest.mark.parametrize("key", ["AUTO=false", "ONLY=protected", "ORIGINALS=all", "VIEWER_ORIGINALS=true"])
-def test_what_is_not_there_yet_is_refused(person: Person, key: str) -> None:
+def test_what_a_folder_can_not_keep_is_refused(person: Person, key: str) -> None:
     """A key that would be ignored is an error: above all one that promises privacy."""
     name, value = key.split("=")
     refused = person.ingest(code=2, **{f"GHOSTROLL_PUBLISH__{name}": value})
-    assert "available in this version" in refused.err
+    assert "needs publish.target" in refused.err
 
 
 def test_verify_names_a_folder_that_it_can_not_read(person: Person) -> None:

@@ -94,7 +94,7 @@ thumb_edge = 2.0
 markers = []
 leave_out = ["*"]
 [publish]
-target = "s3"
+viewer_originals = 1
 originals = "jpeg"
 s3.bucket = "photos"
 [library]
@@ -112,7 +112,7 @@ path = "photos"
             "config.toml:12: cards.leave_out: expected a list of file or folder names, "
             'such as ["Thumbs.db", "._*"], got ["*"]'
         ),
-        "config.toml:14: publish.target: s3 is not available in this version; use folder",
+        "config.toml:14: publish.viewer_originals: expected true or false, got 1",
         'config.toml:15: publish.originals: expected one of: none, raw, all, got "jpeg"',
         'config.toml:18: library.path: expected a full path, such as "/srv/photos" or "~/photos", got "photos"',
         (
@@ -130,6 +130,19 @@ def test_a_variable_does_not_hide_a_mistake_in_the_file(file: Path) -> None:
     ]
 
 
+def test_file_and_environment_may_be_halves_of_one_whole(file: Path) -> None:
+    """What agrees only together with a variable is no problem, and what disagrees with one is told once."""
+    assert load(file, 'publish.target = "s3"\n', PUBLISH__S3__BUCKET="photos").settings.publish.s3.bucket
+    text = '[publish]\noriginals = "all"\ns3.bucket = "photos"\n'
+    assert load(file, text, PUBLISH__TARGET="s3").settings.publish.originals == "all"
+    assert problems(file, text, PUBLISH__TARGET="folder") == [
+        (
+            'config.toml:2: publish.originals: "all" needs publish.target = "s3"; '
+            "in its own folder a session always has everything"
+        )
+    ]
+
+
 def test_a_bad_variable_does_not_bring_down_what_it_hid(file: Path) -> None:
     """Where a variable lies over a mistake in the file and is refused itself, both are told."""
     assert problems(file, "publish = 3", PUBLISH__S3__BUCKET="/") == [
@@ -142,7 +155,6 @@ def test_a_refused_value_has_no_second_problem(file: Path) -> None:
     """What follows only from a refused value is not told: a bad bucket is not also a missing one."""
     text = 'publish.target = "s3"\npublish.s3.bucket = "/"\n'
     assert problems(file, text) == [
-        "config.toml:1: publish.target: s3 is not available in this version; use folder",
         "config.toml:2: publish.s3.bucket: expected the name of a bucket, such as my-photos",
     ]
 
@@ -231,6 +243,27 @@ def test_a_refused_value_has_no_second_problem(file: Path) -> None:
         (
             'publish.s3.prefix = "/a"',
             "publish.s3.prefix: expected a folder in the bucket, such as weddings, without a / in front",
+        ),
+        (
+            'publish.s3.prefix = "a//b"',
+            "publish.s3.prefix: expected a folder in the bucket, such as weddings, without a / in front",
+        ),
+        ("publish.s3.threads = 33", "publish.s3.threads: expected a whole number from 0 to 32"),
+        (
+            "publish.s3.bandwidth_mbit = -1",
+            "publish.s3.bandwidth_mbit: expected a whole number from 0 to 100000",
+        ),
+        (
+            'publish.s3.addressing = "host"',
+            "publish.s3.addressing: expected one of: auto, virtual, path",
+        ),
+        ('publish.target = "s3"', "publish.target: s3 needs a bucket; set publish.s3.bucket"),
+        (
+            'publish.only = "protected"',
+            (
+                'publish.only: "protected" needs publish.target = "s3"; '
+                "in its own folder a session always has everything"
+            ),
         ),
         (
             'publish.s3.region = "Frankfurt"',

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import re
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from ghostroll.model import Gallery, GalleryFailure, GalleryItem, Kind, Publication
 from ghostroll.publish.gallery import build_gallery_json, relative_url, render_index, shown_address
+from ghostroll.publish.wording import say_size, say_state
 
 ITEM = GalleryItem(
     "IMG_1.JPG",
@@ -113,6 +115,19 @@ def test_json_has_exactly_these_fields() -> None:
     }
 
 
+def test_json_offers_what_viewers_may_have() -> None:
+    """The original and the archive stand in gallery.json only where there is one."""
+    item = replace(ITEM, original="https://host/1.cr3?a=b")
+    offered = json.loads(
+        build_gallery_json(replace(GALLERY, items=(item,), archive="share.zip", archive_bytes=7))
+    )
+    assert offered["items"][0]["original"] == item.original
+    assert offered["archive"] == {"address": "share.zip", "bytes": 7}
+    plain = json.loads(build_gallery_json(GALLERY))
+    assert "original" not in plain["items"][0]
+    assert "archive" not in plain
+
+
 @given(hostile)
 def test_any_text_comes_back_from_the_page(text: str) -> None:
     """Whatever a card says, the JSON in the page gives it back, and it ends no element."""
@@ -169,6 +184,82 @@ def test_page_names_no_other_host() -> None:
 def test_page_without_pictures_is_small() -> None:
     """What must be loaded before the first picture stays below 60 kB."""
     assert len(render_index(replace(GALLERY, items=(), failed=()))) < 60_000
+
+
+def test_shell_is_the_same_for_every_gallery() -> None:
+    """With an address nothing of the gallery but its name is in the page, which so stays below 100 kB."""
+    many = tuple(replace(ITEM, name=f"IMG_{number}.JPG", original="x" * 400) for number in range(5_000))
+    large = replace(GALLERY, items=many, total=9_999, state=Publication.COMPLETE, archive="share.zip")
+    shell = render_index(large, "https://host/gallery.json?a=b")
+    assert shell == render_index(replace(GALLERY, items=(), failed=()), "https://host/gallery.json?a=b")
+    assert len(shell) < 60_000
+    assert "IMG_" not in shell.decode()
+    assert GALLERY.session in shell.decode()
+
+
+@given(hostile)
+def test_any_address_comes_back_from_the_shell(text: str) -> None:
+    """Whatever stands in the address, the shell's script reads it as it was, and it makes no element."""
+    address = f"https://host/o'neil%20\"&<b>/gallery.json?a=1&b={text}"
+    page, harmless = Page(render_index(GALLERY, address)), Page(render_index(GALLERY, "x"))
+    assert page.elements == harmless.elements
+    scripts = [names for names in page.attributes if names.get("id") == "gallery"]
+    assert [names["data-address"] for names in scripts] == [address]
+
+
+def test_shell_has_the_stricter_policy() -> None:
+    """A page from a server may load nothing from a disk, and says without script what it needs."""
+    shell = render_index(GALLERY, "gallery.json")
+    assert "img-src 'self' data:;" in html.unescape(shell.decode())
+    assert "img-src 'self' file: data:;" in html.unescape(render_index(GALLERY).decode())
+    assert b"without JavaScript" in shell
+    assert b'http-equiv="refresh"' not in shell
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (9_960, "10 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (1_234_567_890, "1.2 GB"),
+        (56_700_000_000, "57 GB"),
+        (4_000_000_000_000_000, "4000 TB"),
+    ],
+)
+def test_sizes_are_said_for_people(size: int, words: str) -> None:
+    """Bytes are said in decimal units, with two digits."""
+    assert say_size(size) == words
+
+
+@pytest.mark.parametrize(
+    ("state", "here", "total", "words"),
+    [
+        (Publication.LIVE, 0, 40, "The first pictures are on their way"),
+        (Publication.LIVE, 1, 40, "1 of 40 pictures, 39 still to come"),
+        (Publication.LIVE, 1, 1, "1 picture, more are coming"),
+        (Publication.LIVE, 2, 1234, "2 of 1,234 pictures, 1,232 still to come"),
+        (Publication.COMPLETE, 2, 9, "2 pictures, complete"),
+        (Publication.COMPLETE, 0, 0, "No pictures"),
+    ],
+)
+def test_says_what_is_still_to_come(state: Publication, here: int, total: int, words: str) -> None:
+    """The line under the title says how many pictures there are and how many will come."""
+    assert say_state(replace(GALLERY, state=state, total=total, items=(ITEM,) * here)) == words
+
+
+def test_archive_is_offered_where_there_is_one() -> None:
+    """The link to all pictures names its size; an address that isn't one of a file is not linked."""
+    page = render_index(replace(GALLERY, archive="share.zip", archive_bytes=1_200_000_000))
+    assert b'href="share.zip"' in page
+    assert b">Download all, 1.2 GB<" in page
+    bad = render_index(replace(GALLERY, archive="javascript:alert(1)", archive_bytes=5))
+    assert [names for names in Page(bad).attributes if names.get("id") == "archive" and "href" in names] == []
 
 
 def test_page_without_script_links_to_safe_addresses_only() -> None:

@@ -160,9 +160,9 @@ def test_the_configuration_offers_what_can_be_mounted() -> None:
 def test_every_recipe_keeps_the_card_as_it_is() -> None:
     """FAT belongs to the reading user alone, and no journal is ever replayed, not even with the bare minimum."""
     assert list_options("vfat", 990, 991)[0] == (
-        "utf8=1,shortname=mixed,tz=UTC,uid=990,gid=991,fmask=0377,dmask=0277"
+        "utf8=1,shortname=mixed,tz=UTC,uid=990,gid=991,fmask=0177,dmask=0277"
     )
-    assert list_options("exfat", 990, 991)[0] == "iocharset=utf8,uid=990,gid=991,fmask=0377,dmask=0277"
+    assert list_options("exfat", 990, 991)[0] == "iocharset=utf8,uid=990,gid=991,fmask=0177,dmask=0277"
     assert {list_options(name, 1, 1) for name in RECIPES if name.startswith("ext")} == {("noload", "noload")}
 
 

@@ -11,6 +11,9 @@ from ghostroll.cards.volume import Medium
 from ghostroll.model import Found, Kind, SourceState
 
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+# A camera locks a picture by FAT's read-only attribute, which Linux shows as a file that nobody may write to
+# (mount(8), fmask). How the card itself is mounted does not change that.
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _DEEPEST = 64  # a damaged folder may contain itself
 _TYPES = {
     stat.S_IFLNK: "a symbolic link",
@@ -56,7 +59,8 @@ def _walk(
                 elif stat.S_ISDIR(entry.st_mode):
                     inner.append((path, entry))
                 else:
-                    yield Found(path, entry.st_size, tell_time(entry), tell_kind(path))
+                    locked = not entry.st_mode & _WRITABLE
+                    yield Found(path, entry.st_size, tell_time(entry), tell_kind(path), protected=locked)
     except OSError as error:
         medium.check_present()
         yield _failed(folder or b".", f"can't be listed ({error.strerror})")

@@ -4,8 +4,8 @@ import os
 from typing import Any, assert_never
 
 from rich.console import Console
-from rich.text import Text
 
+from ghostroll.cli.links import print_line, print_link
 from ghostroll.model import Cause, Safety, Stage
 from ghostroll.observe.wording import say_bytes, say_count, say_name, say_seconds
 
@@ -20,28 +20,36 @@ _WORK = {
 
 
 def print_ending(console: Console, document: dict[str, Any], *, stopped: bool) -> None:
-    """Print the summary for people."""
+    """Print the summary for people. It may come from a daemon that was started before an upgrade, and say less."""
     _print_safety(console, document, stopped=stopped)
     _print_counts(console, document)
     _print_failures(console, document)
+    _print_uploads(console, document)
     for waiting in document["waiting"]:
-        _line(console, say_waiting(waiting), "yellow")
+        print_line(console, say_waiting(waiting), "yellow")
+    if any(waiting["stage"] == Stage.UPLOAD for waiting in document["waiting"]):
+        hint = f"the daemon goes on by itself; where none runs, 'ghostroll retry {document['job']}' does"
+        print_line(console, f"         {hint}")
     if document["session_dir"] is not None and document["publication"] != "none":
-        _line(console, "gallery  " + os.path.join(document["session_dir"], "index.html"), "bold")
+        print_line(console, "gallery  " + os.path.join(document["session_dir"], "index.html"), "bold")
     elif document["known_in"] is not None:
-        _line(console, "gallery  nothing new on this card; its pictures are already in")
-        _line(console, "         " + os.path.join(document["known_in"], "index.html"), "bold")
+        print_line(console, "gallery  nothing new on this card; its pictures are already in")
+        print_line(console, "         " + os.path.join(document["known_in"], "index.html"), "bold")
+    if document["link"] is not None:
+        print_link(console, document["link"], document.get("link_expires"))
+        print_line(console, f"QR code  link.png beside the gallery, and 'ghostroll link {document['job']}'")
 
 
 def say_waiting(waiting: dict[str, Any]) -> str:
     """What of a job waits, and for what: `waiting  3 files to copy, for the card`."""
     one, many = _WORK[Stage(waiting["stage"])]
     number = waiting["tasks"]
-    line = f"waiting  {number} {one if number == 1 else many}, for {_say_cause(Cause(waiting['cause']))}"
+    cause = _say_cause(Cause(waiting["cause"]), Stage(waiting["stage"]))
+    line = f"waiting  {number} {one if number == 1 else many}, for {cause}"
     return f"{line}: {say_name(waiting['error'])}" if waiting["error"] else line
 
 
-def _say_cause(cause: Cause) -> str:
+def _say_cause(cause: Cause, stage: Stage) -> str:
     match cause:
         case Cause.CARD_GONE:
             words = "the card"
@@ -54,7 +62,7 @@ def _say_cause(cause: Cause) -> str:
         case Cause.NO_WORKER:
             words = "a render worker that starts"
         case Cause.TARGET:
-            words = "the gallery's folder to be writable"
+            words = "a bucket that takes them" if stage is Stage.UPLOAD else "a place that takes it"
         case Cause.NETWORK_DOWN:
             words = "the network"
         case Cause.CLOCK_UNSET:
@@ -67,27 +75,29 @@ def _say_cause(cause: Cause) -> str:
 def _print_safety(console: Console, document: dict[str, Any], *, stopped: bool) -> None:
     match Safety(document["state"]):
         case Safety.SECURED:
-            _line(
+            print_line(
                 console,
                 f"SECURED: {say_count(document['files'], 'file')} safe and verified; the card may be removed",
                 "bold green",
             )
             if stopped:
-                _line(console, "stopped  run the same command again for the pictures that are left", "yellow")
+                print_line(
+                    console, "stopped  run the same command again for the pictures that are left", "yellow"
+                )
         case Safety.ATTENTION:
-            _line(
+            print_line(
                 console, "NOT SAFE: some files can't be read; everything else is in the library", "bold red"
             )
         case Safety.INTERRUPTED:
-            _line(
+            print_line(
                 console,
                 "NOT SAFE: the card went away; put it back in and run the same command again",
                 "bold red",
             )
         case _ if stopped:
-            _line(console, "NOT SAFE: stopped; run the same command again to go on", "bold red")
+            print_line(console, "NOT SAFE: stopped; run the same command again to go on", "bold red")
         case _:
-            _line(console, "NOT SAFE: not everything is in the library yet", "bold red")
+            print_line(console, "NOT SAFE: not everything is in the library yet", "bold red")
 
 
 def _print_counts(console: Console, document: dict[str, Any]) -> None:
@@ -98,7 +108,7 @@ def _print_counts(console: Console, document: dict[str, Any]) -> None:
     seconds = document["seconds"]
     if seconds["secured"] is not None:
         line += f", secured after {say_seconds(seconds['secured'])}"
-    _line(console, line)
+    print_line(console, line)
     pictures = document["renditions"] // 2
     if pictures:
         line = f"pictures {pictures}"
@@ -106,25 +116,34 @@ def _print_counts(console: Console, document: dict[str, Any]) -> None:
             line += f", the first after {say_seconds(seconds['first_picture'])}"
         if seconds["published"] is not None:
             line += f", all after {say_seconds(seconds['published'])}"
-        _line(console, line)
+        print_line(console, line)
+
+
+def _print_uploads(console: Console, document: dict[str, Any]) -> None:
+    sent = document["stages"].get(Stage.UPLOAD)
+    if sent is not None:
+        print_line(console, f"uploaded {say_count(sent['items'], 'file')}, {say_bytes(sent['bytes'])}")
+    formattable = document.get("formattable")
+    if formattable:
+        print_line(
+            console, "FORMAT   safe: the bucket has confirmed every original by its checksum", "bold green"
+        )
+    elif formattable is False and document["secured"]:
+        print_line(console, "format   not yet: not every original is confirmed in the bucket", "yellow")
 
 
 def _print_failures(console: Console, document: dict[str, Any]) -> None:
     failed = document["failed"]
     words = {Stage.RENDER: "stored, but has no picture", Stage.COPY: "NOT stored", Stage.SCAN: "NOT stored"}
     for failure in failed[:_MOST_FAILURES]:
-        _line(
+        print_line(
             console,
             f"failed   {say_name(failure['path'])} ({words[failure['stage']]}): {say_name(failure['error'])}",
             "yellow",
         )
     if len(failed) > _MOST_FAILURES:
-        _line(
+        print_line(
             console,
             f"failed   and {len(failed) - _MOST_FAILURES} more: see manifest.json and 'ghostroll show {document['job']}'",
             "yellow",
         )
-
-
-def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(text, style=style), soft_wrap=True)

@@ -5,6 +5,7 @@ from ghostroll.config.loading import Loaded, find_config, load_settings
 from ghostroll.config.problems import ConfigError
 from ghostroll.config.settings import (
     S3,
+    Addressing,
     Cards,
     Copy,
     Library,
@@ -24,6 +25,7 @@ from ghostroll.config.settings import (
 
 __all__ = [
     "S3",
+    "Addressing",
     "Cards",
     "ConfigError",
     "Copy",

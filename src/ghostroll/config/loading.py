@@ -97,7 +97,7 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Loaded:
     home = _home(environ)
     # The file is judged on its own too: a variable may not hide a mistake in it.
     if variables:
-        _judge(written, home, problems)
+        _judge(written, home, problems, frozenset(key.path for key in variables))
     written = replace(written, variables=variables)
     settings = _judge(written, home, problems)
     if problems:
@@ -220,8 +220,16 @@ def _from_text(key: Key, text: str) -> Any:
     return text
 
 
-def _judge(written: _Written, home: str | None, problems: list[Problem]) -> Settings:
-    """Return the settings that all this makes. What is refused goes to `problems`, and its default stands in."""
+def _judge(
+    written: _Written,
+    home: str | None,
+    problems: list[Problem],
+    still_to_come: frozenset[KeyPath] = frozenset(),
+) -> Settings:
+    """Return the settings that all this makes. What is refused goes to `problems`, and its default stands in.
+
+    How a key that is `still_to_come` goes together with others is not judged.
+    """
     from ghostroll.config.merging import build_settings  # noqa: PLC0415  # pydantic-settings: slow to import
 
     settings, refused = build_settings(written.table, written.variables, home)
@@ -230,7 +238,7 @@ def _judge(written: _Written, home: str | None, problems: list[Problem]) -> Sett
         problems.append(_problem(value, describe_refused(path, value.raw)))
     for names, sentence in disagreements(settings):
         paths = [all_keys()[name].path for name in names]
-        if refused.isdisjoint(paths):
+        if (refused | still_to_come).isdisjoint(paths):
             values = [written.find(path) for path in paths]
             blamed = next((value for value in values if not value.is_default), values[0])
             problems.append(_problem(blamed, f"{names[0]}: {sentence}"))

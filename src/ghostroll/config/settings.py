@@ -4,11 +4,12 @@ A section of the file is a class, a key is a field. The types here are for readi
 holds values to them. A size or a duration carries its unit in the key's name.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, assert_never
 
 from annotated_types import Interval, Len
 
@@ -50,6 +51,14 @@ class PublishOnly(StrEnum):
 
     ALL = "all"
     PROTECTED = "protected"  # those locked in the camera
+
+
+class Addressing(StrEnum):
+    """Where the bucket's name stands in an address."""
+
+    AUTO = "auto"  # path with an endpoint_url, else as AWS wants it
+    VIRTUAL = "virtual"  # in front of the host: https://my-photos.s3.example.org/...
+    PATH = "path"  # behind it: https://s3.example.org/my-photos/...
 
 
 class LogLevel(StrEnum):
@@ -160,13 +169,19 @@ class Render:
 
 @dataclass(frozen=True, slots=True)
 class S3:
-    """The bucket. Empty strings leave the choice to boto3. Credentials never stand here."""
+    """The bucket. Empty strings leave the choice to boto3. Credentials never stand here.
+
+    No threads (0) means that their number follows the line. No bandwidth (0) means no limit.
+    """
 
     bucket: BucketName = ""
     prefix: Prefix = ""
     region: Region = ""
     endpoint_url: Address = ""
     base_url: Address = ""
+    addressing: Addressing = Addressing.AUTO
+    threads: Annotated[Whole, Interval(ge=0, le=32)] = 0
+    bandwidth_mbit: Annotated[Whole, Interval(ge=0, le=100_000)] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,26 +232,48 @@ class Settings:
         return self.state.path or self.library.path / ".ghostroll" / "state.db"
 
 
-def _show_default(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else f'"{value}"'
-
-
 def disagreements(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield what is wrong between values that are each fine alone: the keys that take part, a sentence."""
-    render, publish = settings.render, settings.publish
+    render = settings.render
     if render.thumb_edge > render.share_edge:
         yield (
             ("render.thumb_edge", "render.share_edge"),
             f"expected at most render.share_edge ({render.share_edge}), got {render.thumb_edge}",
         )
-    if publish.target is PublishTarget.S3:
-        if not publish.s3.bucket:
-            yield ("publish.target", "publish.s3.bucket"), "s3 needs a bucket; set publish.s3.bucket"
-        # Goes away, with its test, when the S3 target is there.
-        yield ("publish.target",), "s3 is not available in this version; use folder"
+    match settings.publish.target:
+        case PublishTarget.FOLDER:
+            yield from _disagreements_of_folder(settings.publish)
+        case PublishTarget.S3:
+            yield from _disagreements_of_s3(settings.publish)
+        case target:
+            assert_never(target)
+
+
+def _disagreements_of_folder(publish: Publish) -> Iterator[tuple[tuple[str, ...], str]]:
     # What is not done must not be promised, least of all what keeps pictures private.
     default = Publish()
     for key in ("auto", "only", "originals", "viewer_originals"):
-        if getattr(publish, key) != getattr(default, key):
-            shown = _show_default(getattr(default, key))
-            yield (f"publish.{key}",), f"only {shown} is available in this version"
+        value = getattr(publish, key)
+        if value != getattr(default, key):
+            shown = str(value).lower() if isinstance(value, bool) else f'"{value}"'
+            needs = f'{shown} needs publish.target = "s3"; in its own folder a session always has everything'
+            yield (f"publish.{key}", "publish.target"), needs
+
+
+def _disagreements_of_s3(publish: Publish) -> Iterator[tuple[tuple[str, ...], str]]:
+    if not publish.s3.bucket:
+        yield ("publish.target", "publish.s3.bucket"), "s3 needs a bucket; set publish.s3.bucket"
+    if publish.viewer_originals and publish.originals is Originals.NONE:
+        yield (
+            ("publish.viewer_originals", "publish.originals"),
+            'true needs originals in the bucket; set publish.originals = "all" or "raw"',
+        )
+    if publish.s3.addressing is Addressing.VIRTUAL and not _is_host_name(publish.s3.bucket):
+        yield (
+            ("publish.s3.addressing", "publish.s3.bucket"),
+            'no host name can begin with this bucket, for its capitals, _ or dots; use "path" or "auto"',
+        )
+
+
+def _is_host_name(bucket: str) -> bool:
+    return re.search("[A-Z_.]", bucket) is None  # a dot would need a certificate of its own

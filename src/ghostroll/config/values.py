@@ -69,7 +69,11 @@ def _is_region(name: str) -> bool:
 
 
 def _is_prefix(prefix: str) -> bool:
-    return prefix.isprintable() and not prefix.startswith("/") and ".." not in prefix.split("/")
+    if prefix == "":
+        return True
+    if not prefix.isprintable() or len(prefix.encode()) > 512:  # a whole key may have 1024 bytes
+        return False
+    return not {"", ".", ".."}.intersection(prefix.removesuffix("/").split("/"))
 
 
 def _is_address(address: str) -> bool:

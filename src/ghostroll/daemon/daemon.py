@@ -148,7 +148,9 @@ class Daemon:
             if self._is_waiting(station) and self._is_time_to_look():
                 self._looks += 1
                 station.probe(patient=self._looks % _PATIENT_LOOKS != 0)
+                station.try_bucket()
                 self._attendants.try_again()
+            station.renew_addresses()
             self._at_work = station.list_at_work()
             being_read = station.list_being_read()
             if being_read:

@@ -16,20 +16,23 @@ from ghostroll.daemon.reply import Reply
 from ghostroll.daemon.wire import Close, Folder, Ingest, Link, Publish, Request, Retry
 from ghostroll.errors import StateUnusable, UsageError
 from ghostroll.library.layout import show_path
-from ghostroll.model import Cause, Job, JobId, Safety
+from ghostroll.model import Cause, GalleryId, Job, JobId, Safety
 from ghostroll.station.following import GLANCE, Counts, Course, Followed, is_job_quiet
+from ghostroll.station.galleries import list_shown
 from ghostroll.station.run import check_session_name
 from ghostroll.station.station import Station
 from ghostroll.station.summary import Moments, summarize
 from ghostroll.station.upkeep import (
     check_gallery,
     close_job,
-    describe_gallery,
+    describe_link,
+    is_link_settled,
+    publish_job,
     require_job,
     reread_files,
     revive_job,
     say_being_read,
-    want_gallery,
+    want_link,
 )
 from ghostroll.station.wiring import Slot
 
@@ -69,7 +72,7 @@ class Desk:
                 case Publish(job):
                     self._publish(job, reply)
                 case Link(job):
-                    self._tell_gallery(job, reply)
+                    self._link(job, reply)
                 case Ingest():
                     self._ingest(request, reply)
                 case _:
@@ -140,23 +143,41 @@ class Desk:
             reply.finish({"job": job_id, "state": Safety.CLOSED, "missing": missing}, 0)
 
     def _publish(self, job_id: JobId, reply: Reply) -> None:
-        session = require_job(self._wiring, job_id).session_id
-        written = None if session is None else self._wiring.published.get(session)
-        want_gallery(self._wiring, job_id)
+        before = self._list_written(job_id)
+        publish_job(self._wiring, job_id)
         self._station.engine.bell.ring()
 
         def is_written() -> bool:
             # One that grows is written again and again, so once is enough.
-            again = session is not None and self._wiring.published.get(session) != written
+            after = self._list_written(job_id)
+            again = bool(after) and all(at is not None and at != before.get(one) for one, at in after.items())
             return again or is_job_quiet(self._station, job_id)
 
         if self._wait(is_written, reply):
             check_gallery(self._wiring, job_id)
             self._tell_gallery(job_id, reply)
 
-    def _tell_gallery(self, job_id: JobId, reply: Reply) -> None:
+    def _list_written(self, job_id: JobId) -> dict[GalleryId, float | None]:
+        """When each gallery of a job was last written by this station."""
+        session = require_job(self._wiring, job_id).session_id
+        if session is None:
+            return {}
         with self._wiring.database.read() as db:
-            document = describe_gallery(db, self._wiring.library.path, job_id)
+            shown = list_shown(self._wiring, db, session)
+        return {gallery.id: self._wiring.written.get(gallery.id) for gallery in shown}
+
+    def _link(self, job_id: JobId, reply: Reply) -> None:
+        if want_link(self._wiring, job_id):
+            self._station.engine.bell.ring()
+            if not self._wait(lambda: is_link_settled(self._wiring, job_id), reply):
+                return
+            check_gallery(self._wiring, job_id)
+        self._tell_gallery(job_id, reply)
+
+    def _tell_gallery(self, job_id: JobId, reply: Reply) -> None:
+        wiring = self._wiring
+        with wiring.database.read() as db:
+            document = describe_link(db, wiring.cloud, wiring.library.path, job_id)
         reply.finish(document, 0)
 
     def _follow_to_the_end(self, followed: Followed, path: bytes, reply: Reply) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ghostroll.doctor.bucket import look_at_bucket
 from ghostroll.doctor.clock import look_at_clock
 from ghostroll.doctor.disk import look_at_disk
 from ghostroll.doctor.drivers import look_at_drivers
@@ -23,14 +24,27 @@ from ghostroll.doctor.surroundings import Surroundings
 from ghostroll.doctor.target import look_at_target
 from ghostroll.doctor.udev import look_at_udev
 
+_DISK_HANGS = (
+    "a disk that fails, or a server that is gone, makes everything wait that asks it",
+    "sudo dmesg | tail -n 30  # tells which disk: check its cable and its power, then start the machine again",
+)
+_STORE_HANGS = (
+    "a store that takes connections and does not answer makes uploads wait; cards are copied all the same",
+    "ghostroll doctor --patience 120  # again, with more time; else ask who runs the store",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Something to look at. `as_writer` looks with the rights of whoever writes to the library."""
+    """Something to look at. `as_writer` looks with the rights of whoever writes to the library.
+
+    `hangs` is why it may not answer, and what to do then.
+    """
 
     title: str
     look: Callable[[Surroundings], list[Finding]]
     as_writer: bool = False
+    hangs: tuple[str, str] = _DISK_HANGS
 
 
 THEMES = (
@@ -44,6 +58,7 @@ THEMES = (
     Theme("the sort of the library's disk", look_at_medium),
     Theme("the state", look_at_state, as_writer=True),
     Theme("the galleries", look_at_target, as_writer=True),
+    Theme("the bucket", look_at_bucket, hangs=_STORE_HANGS),
     Theme("the picture formats", look_at_formats),
     Theme("the kernel's drivers", look_at_drivers),
     Theme("memory and processor", look_at_memory),
@@ -76,9 +91,5 @@ def _start(theme: Theme, surroundings: Surroundings) -> Looking:
 
 
 def _say_no_answer(theme: Theme, patience: float) -> Finding:
-    return finding(
-        Check.ANSWER,
-        f"{theme.title} did not answer within {patience:g} s",
-        "a disk that fails, or a server that is gone, makes everything wait that asks it",
-        "sudo dmesg | tail -n 30  # tells which disk: check its cable and its power, then start the machine again",
-    )
+    why, remedy = theme.hangs
+    return finding(Check.ANSWER, f"{theme.title} did not answer within {patience:g} s", why, remedy)

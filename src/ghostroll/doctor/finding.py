@@ -36,7 +36,14 @@ class Check(StrEnum):
     SYNC = "sync"
     SPACE = "space"
     MEDIUM = "medium"  # what sort of disk the library is on
-    TARGET = "target"
+    TARGET = "target"  # where galleries stand on disk
+    CREDENTIALS = "credentials"  # for the bucket
+    BUCKET = "bucket"  # reachable, there, takes files
+    CHECKSUMS = "checksums"  # whether the bucket confirms what it holds
+    ORIGINALS = "originals"  # whether the bucket keeps what is there from being written again
+    PARTS = "parts"  # whether the bucket takes large files in parts
+    LINKS = "links"  # whether they open
+    PRIVACY = "privacy"  # whether anybody gets in without a link
     STATE = "state"
     OWNER = "owner"  # who is at work on the state
     FORMATS = "formats"

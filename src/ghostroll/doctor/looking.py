@@ -80,7 +80,7 @@ def _look(look: Callable[[], list[Finding]], writer: Account | None, answer: int
     found: str | list[dict[str, str]]
     try:
         if writer is not None:
-            _become(writer)
+            become(writer)
         found = [one.describe() for one in look()]
     except BaseException:  # noqa: BLE001  # nobody else could tell of it
         found = traceback.format_exc()
@@ -89,8 +89,8 @@ def _look(look: Callable[[], list[Finding]], writer: Account | None, answer: int
         data = data[os.write(answer, data) :]
 
 
-def _become(writer: Account) -> None:
-    """Give up root for good."""
+def become(writer: Account) -> None:
+    """Give up root for good. Only for a process of its own."""
     os.initgroups(writer.name, writer.gid)
     os.setresgid(writer.gid, writer.gid, writer.gid)
     os.setresuid(writer.uid, writer.uid, writer.uid)

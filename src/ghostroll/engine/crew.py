@@ -54,7 +54,7 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Threads that share a stage's work, or one job's share of it.
+    """Threads that share a stage's work, or one job's or one rank's share of it.
 
     At most `batch` tasks that together weigh at most `batch_weight` are claimed at once. Each thread
     makes its own work.
@@ -66,6 +66,7 @@ class Crew:
     batch: int = 1
     batch_weight: int | None = None
     job: JobId | None = None
+    rank: int | None = None
     policy: Policy = field(default_factory=Policy)
     rest_after: float = 20.0  # seconds without a task
 

@@ -77,6 +77,8 @@ def _describe(entry: Entry) -> dict[str, Any]:
         "size": source.size,
         "mtime_ns": source.mtime_ns,
     }
+    if source.protected:
+        described["protected"] = True
     if source.error is not None:
         described["error"] = source.error
     if asset is not None:

@@ -18,8 +18,9 @@ class Recipe:
     has_owners: bool = False
 
 
-# FAT and exFAT have no owners: everything belongs to the reading user, and to nobody else.
-_OWNED = "uid={uid},gid={gid},fmask=0377,dmask=0277"
+# FAT and exFAT have no owners: everything belongs to the reading user, and to nobody else. The owner's write
+# bit stays: a file without it is one that was locked in the camera, and on a read-only mount it allows nothing.
+_OWNED = "uid={uid},gid={gid},fmask=0177,dmask=0277"
 # Without noload the kernel replays the journal, also on a read-only mount, and that writes (ext4(5)).
 _EXT = Recipe("noload", bare="noload", has_owners=True)
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
@@ -22,12 +22,29 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from ghostroll.model import Gallery, GalleryItem, Kind
-from ghostroll.publish.wording import parse_taken, say_day, say_empty, say_failed, say_span, say_state
+from ghostroll.model import Gallery, GalleryItem, Kind, Publication
+from ghostroll.publish.wording import (
+    parse_taken,
+    say_archive,
+    say_day,
+    say_empty,
+    say_failed,
+    say_span,
+    say_state,
+)
 
 VERSION = 1  # of gallery.json; grows when a reader of the old shape would misread the new one
 
-_SCRIPTS = ("words.js", "layout.js", "grid.js", "lightbox.js", "live.js", "main.js")
+_SCRIPTS = (
+    "words.js",
+    "layout.js",
+    "addresses.js",
+    "grid.js",
+    "lightbox.js",
+    "live.js",
+    "disk.js",
+    "main.js",
+)
 _DIGITS = re.compile("([0-9]+)")
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")
 _SCHEMES_SHOWN = frozenset({"http:", "https:"})
@@ -73,30 +90,41 @@ def build_gallery_json(gallery: Gallery) -> bytes:
                 "thumb": item.thumb,
                 "width": item.width,
                 "height": item.height,
+                **({} if item.original is None else {"original": item.original}),
             }
             for item in order_items(gallery.items)
         ],
         "failed": [{"name": failure.name, "error": failure.error} for failure in gallery.failed],
     }
+    if gallery.archive is not None:
+        document["archive"] = {"address": gallery.archive, "bytes": gallery.archive_bytes}
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return _encode(text.translate(_ESCAPES))
 
 
-def render_index(gallery: Gallery) -> bytes:
-    """`index.html`: one page that needs no other file but the pictures, with `gallery.json` inside.
+def render_index(gallery: Gallery, address: str | None = None) -> bytes:
+    """`index.html`: one page that needs no other file but the pictures. Asks nothing of any other host.
 
-    Works from file:// and without script, then as a plain list. Asks nothing of any other host.
+    Without an address, `gallery.json` stands inside: the page works from file:// and without script,
+    then as a plain list. With one, the page is a shell of fixed size that asks that address, of its own
+    origin, for `gallery.json`: of the gallery it holds the session's name alone.
     """
+    shell = address is not None
+    shown = replace(gallery, state=Publication.LIVE, total=0, items=(), failed=(), archive=None)
+    gallery = shown if shell else gallery
     days = [taken.date() for item in gallery.items if (taken := parse_taken(item.taken))]
     page = _load_template().render(
         gallery=gallery,
+        address=address,
         days=list(_group_days(order_items(gallery.items))),
         span=say_span(days),
         status=say_state(gallery),
         empty=say_empty(gallery),
         failed=say_failed(gallery),
+        archive=gallery.archive and shown_address(gallery.archive),
+        archive_words=say_archive(gallery),
         json=Markup(build_gallery_json(gallery).decode()),  # noqa: S704  # no <, > or & is left in it
-        policy=_policy(),
+        policy=_policy(from_disk=not shell),
         style=Markup(_load_style()),  # noqa: S704  # our own file
         script=Markup(_load_script()),  # noqa: S704  # our own files
         shown=shown_address,
@@ -184,7 +212,7 @@ def _read(name: str) -> str:
 
 
 @cache
-def _policy() -> str:
+def _policy(*, from_disk: bool) -> str:
     """The page's Content-Security-Policy.
 
     Only the page's own script and style, only pictures from where the page is. `file:` stands beside
@@ -197,7 +225,7 @@ def _policy() -> str:
             "default-src 'none'",
             f"script-src {_hash(_load_script())}",
             f"style-src {_hash(_load_style())}",
-            "img-src 'self' file: data:",
+            f"img-src 'self'{' file:' if from_disk else ''} data:",
             "connect-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",

@@ -24,6 +24,7 @@ _MONTHS = (
     "December",
 )
 _TAKEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
+_UNITS = ("kB", "MB", "GB", "TB")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -69,7 +70,9 @@ def say_state(gallery: Gallery) -> str:
     if gallery.state is not Publication.COMPLETE:
         if not here:
             return "The first pictures are on their way"
-        return f"{here:,} of {_count(max(gallery.total, here), 'picture')}, more are coming"
+        if gallery.total <= here:
+            return f"{_count(here, 'picture')}, more are coming"
+        return f"{here:,} of {_count(gallery.total, 'picture')}, {gallery.total - here:,} still to come"
     return f"{_count(here, 'picture')}, complete" if here else "No pictures"
 
 
@@ -78,6 +81,21 @@ def say_empty(gallery: Gallery) -> str:
     if gallery.state is not Publication.COMPLETE:
         return "Pictures appear here as they arrive."
     return "There is nothing to show. Files that are not pictures are kept in the originals."
+
+
+def say_archive(gallery: Gallery) -> str:
+    """The words on the link to all pictures in one file: "Download all, 1.2 GB"."""
+    return f"Download all, {say_size(gallery.archive_bytes)}"
+
+
+def say_size(size: int) -> str:
+    """Bytes in the decimal unit that people see on disks and downloads, with two digits at least."""
+    number, unit = float(max(size, 0)), 0
+    while unit < len(_UNITS) and round(number) >= 1000:
+        number, unit = number / 1000, unit + 1
+    if not unit:
+        return _count(round(number), "byte")
+    return f"{number:.1f} {_UNITS[unit - 1]}" if round(number, 1) < 10 else f"{number:.0f} {_UNITS[unit - 1]}"
 
 
 def say_failed(gallery: Gallery) -> str:

@@ -41,9 +41,11 @@ def add_sources(db: sqlite3.Connection, job: JobId, found: Iterable[Found]) -> N
     that they can.
     """
     db.executemany(
-        "INSERT INTO source (job_id, path, size, mtime_ns, kind, state, error) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO source (job_id, path, size, mtime_ns, kind, state, error, protected)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (job_id, path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,"
-        " kind = excluded.kind, state = excluded.state, error = excluded.error, asset_id = NULL"
+        " kind = excluded.kind, state = excluded.state, error = excluded.error, asset_id = NULL,"
+        " protected = excluded.protected"
         " WHERE source.state IN ('failed', 'skipped')"
         " OR source.size <> excluded.size OR source.mtime_ns <> excluded.mtime_ns",
         (
@@ -55,6 +57,7 @@ def add_sources(db: sqlite3.Connection, job: JobId, found: Iterable[Found]) -> N
                 item.kind,
                 item.state,
                 item.error,
+                item.protected,
             )
             for item in found
         ),
@@ -119,6 +122,16 @@ def list_open_states(db: sqlite3.Connection, job: JobId) -> set[SourceState]:
         for state in (SourceState.PENDING, SourceState.FAILED)
         if db.execute("SELECT 1 FROM source WHERE job_id = ? AND state = ? LIMIT 1", (job, state)).fetchone()
     }
+
+
+def has_new_size(db: sqlite3.Connection, job: JobId) -> bool:
+    """Whether some file of a job is of a size that no asset has: its content is new for certain."""
+    row = db.execute(
+        "SELECT 1 FROM source WHERE job_id = ? AND state = 'pending' AND size > 0"
+        " AND NOT EXISTS (SELECT 1 FROM asset WHERE asset.size = source.size) LIMIT 1",
+        (job,),
+    ).fetchone()
+    return row is not None
 
 
 def list_siblings(db: sqlite3.Connection, source: Source) -> list[Source]:
@@ -203,6 +216,14 @@ def get_asset(db: sqlite3.Connection, asset: AssetId) -> Asset:
     return _asset(row)
 
 
+def name_asset(db: sqlite3.Connection, asset: AssetId) -> bytes:
+    """The name that a camera gave an asset: its first source's path."""
+    row = db.execute("SELECT path FROM source WHERE asset_id = ? ORDER BY id LIMIT 1", (asset,)).fetchone()
+    if row is None:
+        row = db.execute("SELECT path FROM asset WHERE id = ?", (asset,)).fetchone()
+    return bytes(row["path"])
+
+
 def find_asset_at(db: sqlite3.Connection, path: bytes) -> Asset | None:
     """The asset whose file is recorded at this place below the library."""
     row = db.execute("SELECT * FROM asset WHERE path = ?", (path,)).fetchone()
@@ -266,6 +287,7 @@ def _source(row: sqlite3.Row) -> Source:
         state=SourceState(row["state"]),
         asset_id=None if row["asset_id"] is None else AssetId(row["asset_id"]),
         error=row["error"],
+        protected=bool(row["protected"]),
     )
 
 

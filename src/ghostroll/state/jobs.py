@@ -87,8 +87,18 @@ def drop_job(db: sqlite3.Connection, job: JobId) -> None:
 
 
 def reopen_publication(db: sqlite3.Connection, job: JobId) -> None:
-    """A job goes on, so its gallery, if there is one, is not complete any more."""
+    """A job goes on, so its galleries, if there are any, are not complete any more."""
     db.execute("UPDATE job SET publication = 'live' WHERE id = ? AND publication = 'complete'", (job,))
+    db.execute(
+        "UPDATE gallery SET state = 'live' WHERE state = 'complete'"
+        " AND session_id = (SELECT session_id FROM job WHERE id = ?)",
+        (job,),
+    )
+
+
+def set_confirmed(db: sqlite3.Connection, job: JobId, at: str) -> None:
+    """Every original of a job is confirmed where the configuration wants it."""
+    db.execute("UPDATE job SET confirmed_at = ? WHERE id = ?", (at, job))
 
 
 def set_root(db: sqlite3.Connection, job: JobId, root: bytes) -> None:
@@ -108,10 +118,11 @@ def get_wanted(db: sqlite3.Connection, job: JobId) -> str | None:
 
 
 def add_session(db: sqlite3.Connection, name: str, *, created_at: str) -> SessionId:
-    """Record a session whose folder has been made."""
+    """Record a session whose folder has been made; that folder is its first gallery."""
     row = db.execute(
         "INSERT INTO session (name, created_at) VALUES (?, ?) RETURNING id", (name, created_at)
     ).fetchone()
+    db.execute("INSERT INTO gallery (session_id, place) VALUES (?, 'folder')", (row["id"],))
     return SessionId(row["id"])
 
 
@@ -165,4 +176,5 @@ def _job(row: sqlite3.Row) -> Job:
         created_at=row["created_at"],
         secured_at=row["secured_at"],
         published_at=row["published_at"],
+        confirmed_at=row["confirmed_at"],
     )

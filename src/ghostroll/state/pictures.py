@@ -8,11 +8,13 @@ from ghostroll.model import JobId, Kind, PhotoInfo, SessionId, SourceId
 
 @dataclass(frozen=True, slots=True)
 class PictureTally:
-    """How far a job's pictures are. `wanted` counts those asked for so far."""
+    """How far a job's pictures are. `wanted` counts those asked for so far; `to_upload` is objects for a bucket."""
 
     wanted: int
     shown: int
     failed: int
+    to_upload: int = 0
+    uploaded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,16 @@ def has_failed_picture(db: sqlite3.Connection, source: SourceId) -> bool:
     """Whether a source was given up by the renders."""
     row = db.execute("SELECT 1 FROM picture WHERE source_id = ? AND error IS NOT NULL", (source,)).fetchone()
     return row is not None
+
+
+def get_picture(db: sqlite3.Connection, source: SourceId) -> Picture | None:
+    """What became of rendering a source, if that is known."""
+    row = db.execute(
+        "SELECT picture.*, source.path AS path, source.kind AS kind FROM picture"
+        " JOIN source ON source.id = picture.source_id WHERE picture.source_id = ?",
+        (source,),
+    ).fetchone()
+    return None if row is None else _picture(row)
 
 
 def list_pictures(db: sqlite3.Connection, session: SessionId) -> list[Picture]:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from ghostroll.errors import GhostrollError
-from ghostroll.model import Cause, JobId, Stage, Task, TaskId, TaskState
+from ghostroll.model import RANK_BITS, Cause, JobId, Stage, Task, TaskId, TaskState
 
 # Of two wishes for one gallery the second waits until the first is settled.
 _FREE = (
@@ -37,6 +37,16 @@ def want_copies(db: sqlite3.Connection, job: JobId, sources: Iterable[tuple[int,
     )
 
 
+def want_uploads(db: sqlite3.Connection, job: JobId, uploads: Iterable[tuple[int, int, int]]) -> None:
+    """Queue an upload for each (object, priority, bytes); one that was settled or waits is ready anew."""
+    db.executemany(
+        "INSERT INTO task (stage, job_id, subject, priority, weight) VALUES ('upload', ?, ?, ?, ?)"
+        " ON CONFLICT (stage, subject) WHERE stage <> 'publish' DO UPDATE SET state = 'ready', attempts = 0, due = 0,"
+        " cause = NULL, error = NULL, weight = excluded.weight WHERE task.state IN ('done', 'parked')",
+        ((job, subject, priority, weight) for subject, priority, weight in uploads),
+    )
+
+
 def want_again(db: sqlite3.Connection, stage: Stage, job: JobId, subject: int, *, priority: int = 0) -> None:
     """What a settled task made is not there (any more), or is wanted of other bytes: it is ready anew."""
     forget_settled(db, stage, subject)
@@ -66,18 +76,22 @@ def claim(
     job: JobId | None,
     limit: int,
     weight: int | None = None,
+    rank: int | None = None,
     now: float,
 ) -> list[Task]:
-    """Take due tasks of a stage (of one job), most urgent first, for the caller alone.
+    """Take due tasks of a stage (of one job, or of one rank), most urgent first, for the caller alone.
 
     At most `limit`, and none that would bring their weight over `weight`, but always one. A gallery
     that is being written is not taken. `now` is boot-time seconds.
     """
     index, of_job = ("task_ready", "") if job is None else ("task_ready_of_job", " AND job_id = ?")
-    arguments = (stage, now, limit) if job is None else (stage, job, now, limit)
+    of_rank = "" if rank is None else " AND priority >= ? AND priority < ?"
+    span = () if rank is None else (rank << RANK_BITS, (rank + 1) << RANK_BITS)
+    arguments = (stage, *span, now, limit) if job is None else (stage, job, *span, now, limit)
     rows = db.execute(
         f"SELECT id, stage, job_id, subject, attempts, claim, weight FROM task INDEXED BY {index}"
-        f" WHERE state = 'ready' AND stage = ?{of_job} AND due <= ? AND {_FREE} ORDER BY priority DESC, id LIMIT ?",
+        f" WHERE state = 'ready' AND stage = ?{of_job}{of_rank} AND due <= ? AND {_FREE}"
+        " ORDER BY priority DESC, id LIMIT ?",
         arguments,
     ).fetchall()
     taken: list[Task] = []
@@ -130,10 +144,14 @@ def settle(
         raise LostClaim(f"task {task.id} ({task.stage}) was settled by another worker")
 
 
-def next_due(db: sqlite3.Connection, stage: Stage, job: JobId | None) -> float | None:
-    """When the earliest ready task of a stage may be claimed; None where none is ready."""
+def next_due(
+    db: sqlite3.Connection, stage: Stage, job: JobId | None, rank: int | None = None
+) -> float | None:
+    """When the earliest ready task of a stage (of a job, or of a rank) may be claimed; None where none is ready."""
     index, of_job = ("task_due", "") if job is None else ("task_due_of_job", " AND job_id = ?")
-    arguments = (stage,) if job is None else (stage, job)
+    arguments: tuple[object, ...] = (stage,) if job is None else (stage, job)
+    if rank is not None:
+        index, of_job, arguments = "task_due_of_rank", " AND priority >> 40 = ?", (stage, rank)
     row = db.execute(
         f"SELECT due FROM task INDEXED BY {index} WHERE state = 'ready' AND stage = ?{of_job} AND {_FREE}"
         " ORDER BY due LIMIT 1",
@@ -150,6 +168,29 @@ def has_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage] = tuple
         (job, *stages),
     ).fetchone()
     return row is not None
+
+
+def is_wanted(db: sqlite3.Connection, stage: Stage, subject: int) -> bool:
+    """Whether a task for this subject is ready, running or waits."""
+    row = db.execute(
+        "SELECT 1 FROM task WHERE stage = ? AND subject = ? AND state IN ('ready', 'running', 'parked') LIMIT 1",
+        (stage, subject),
+    ).fetchone()
+    return row is not None
+
+
+def is_parked(db: sqlite3.Connection, stage: Stage, subject: int) -> bool:
+    """Whether a task for this subject waits for a cause, and none is ready or running."""
+    rows = db.execute(
+        "SELECT DISTINCT state FROM task WHERE stage = ? AND subject = ? AND state IN ('ready', 'running', 'parked')",
+        (stage, subject),
+    ).fetchall()
+    return [row["state"] for row in rows] == ["parked"]
+
+
+def is_rendering(db: sqlite3.Connection, job: JobId) -> bool:
+    """Whether pictures of a job are still to be made, now or when workers start again."""
+    return has_open(db, job, (Stage.RENDER,)) or Cause.NO_WORKER in list_parked(db, job)
 
 
 def has_any_open(db: sqlite3.Connection) -> bool:
@@ -208,6 +249,55 @@ def park(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage], cause: Cau
     db.execute(
         f"UPDATE task SET state = 'parked', cause = ? WHERE state = 'ready' AND job_id = ? AND stage IN ({marks})",
         (cause, job, *stages),
+    )
+
+
+# What needs the bucket: uploads, and the pages that stand in it.
+_OF_BUCKET = "(stage = 'upload' OR (stage = 'publish' AND subject IN (SELECT id FROM gallery WHERE place <> 'folder')))"
+
+
+def is_of_bucket(db: sqlite3.Connection, task: TaskId) -> bool:
+    """Whether a task needs the bucket."""
+    return db.execute(f"SELECT 1 FROM task WHERE id = ? AND {_OF_BUCKET}", (task,)).fetchone() is not None
+
+
+def park_bucket(db: sqlite3.Connection, cause: Cause, error: str) -> int:
+    """Let everything that is ready and needs the bucket wait for a cause; returns how many."""
+    return db.execute(
+        f"UPDATE task SET state = 'parked', cause = ?, error = ? WHERE state = 'ready' AND {_OF_BUCKET}",
+        (cause, error),
+    ).rowcount
+
+
+def unpark_bucket(db: sqlite3.Connection, causes: Iterable[Cause], *, limit: int = -1) -> int:
+    """Make what needs the bucket and waits for these causes ready again, smallest first; returns how many."""
+    wanted = list(causes)
+    marks = ", ".join("?" * len(wanted))
+    return db.execute(
+        "UPDATE task SET state = 'ready', cause = NULL, error = NULL, due = 0, attempts = 0 WHERE id IN ("
+        f" SELECT id FROM task WHERE state = 'parked' AND cause IN ({marks}) AND {_OF_BUCKET}"
+        " ORDER BY stage = 'publish' DESC, weight, id LIMIT ?)",
+        (*wanted, limit),
+    ).rowcount
+
+
+def has_parked_for_bucket(db: sqlite3.Connection, causes: Iterable[Cause]) -> bool:
+    """Whether anything that needs the bucket waits for one of these causes."""
+    wanted = list(causes)
+    marks = ", ".join("?" * len(wanted))
+    row = db.execute(
+        f"SELECT 1 FROM task WHERE state = 'parked' AND cause IN ({marks}) AND {_OF_BUCKET} LIMIT 1", wanted
+    ).fetchone()
+    return row is not None
+
+
+def forget_elsewhere(db: sqlite3.Connection, place: str) -> None:
+    """Drop what waits for a bucket that is not this one: the configuration names another, or none, by now."""
+    db.execute(
+        "DELETE FROM task WHERE state IN ('ready', 'parked') AND ("
+        " (stage = 'upload' AND subject NOT IN (SELECT id FROM object WHERE place = ?)) OR"
+        " (stage = 'publish' AND subject IN (SELECT id FROM gallery WHERE place NOT IN ('folder', ?))))",
+        (place, place),
     )
 
 

@@ -20,6 +20,7 @@ from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
 from ghostroll.state.pictures import Picture
 from ghostroll.station.copy import want_renders
+from ghostroll.station.galleries import list_shown
 from ghostroll.station.manifests import ListedContent, ListedJob, ListedSource, Manifest, parse_manifest
 from ghostroll.station.render import SHARE, THUMBS
 from ghostroll.station.wiring import Wiring
@@ -90,7 +91,7 @@ def adopt_sessions(wiring: Wiring) -> Adopted:
             ((job, one) for one in found for job in one.manifest.jobs),
             key=lambda pair: (pair[0].created_at, pair[0].number),
         )
-        missing = sum(_adopt_job(db, one, job, sessions[one.manifest.session]) for job, one in jobs)
+        missing = sum(_adopt_job(wiring, db, one, job, sessions[one.manifest.session]) for job, one in jobs)
         after, _ = assets.sum_assets(db)
     return Adopted(len(found), after - before, missing, tuple(troubles))
 
@@ -173,7 +174,9 @@ def _adopt_asset(db: sqlite3.Connection, content: ListedContent, size: int, sess
     )
 
 
-def _adopt_job(db: sqlite3.Connection, one: _Session, listed: ListedJob, session: SessionId) -> int:
+def _adopt_job(
+    wiring: Wiring, db: sqlite3.Connection, one: _Session, listed: ListedJob, session: SessionId
+) -> int:
     """Record a job with its sources; returns how many of its files are missing."""
     job = job_rows.add_job(db, listed.volume, b"", wanted=None, created_at=listed.created_at)
     job_rows.set_session(db, job, session, listed.folder)
@@ -195,7 +198,8 @@ def _adopt_job(db: sqlite3.Connection, one: _Session, listed: ListedJob, session
     tasks.park(db, job, (Stage.COPY,), Cause.CARD_GONE)
     safety = _judge(listed.safety, missing=missing, failed=failed)
     job_rows.set_safety(db, job, safety, at=listed.secured_at if safety is Safety.SECURED else None)
-    tasks.want(db, Stage.PUBLISH, job, session)
+    for gallery in list_shown(wiring, db, session):
+        tasks.want(db, Stage.PUBLISH, job, gallery.id)
     for row in assets.list_sources(db, job, (SourceState.STORED,)):
         if not picture_rows.has_picture(db, row.id):
             want_renders(db, row)

@@ -24,9 +24,10 @@ from ghostroll.model import (
     Task,
     TaskState,
 )
-from ghostroll.state import assets, tasks
+from ghostroll.state import assets, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
+from ghostroll.station.galleries import want_original
 from ghostroll.station.session import ensure_session
 from ghostroll.station.wiring import Slot, Wiring
 
@@ -140,6 +141,7 @@ class CopyWork:
         for shown in {other.id: other for other in (*of_session, source)}.values():
             forget_picture(db, shown)
             want_renders(db, shown)
+        want_original(self._wiring, db, assets.get_source(db, source.id))
 
     def _record_duplicate(self, db: sqlite3.Connection, fate: Duplicate) -> None:
         asset = fate.asset or assets.find_asset(db, fate.content.sha256)
@@ -149,6 +151,7 @@ class CopyWork:
             assets.set_verified(db, asset.id, fate.verified_at)
         assets.settle_source(db, fate.source.id, SourceState.DUPLICATE, asset.id)
         want_renders(db, fate.source)
+        want_original(self._wiring, db, assets.get_source(db, fate.source.id))
 
 
 def _require(session: SessionId | None) -> SessionId:
@@ -174,6 +177,7 @@ def record_failed_copy(db: sqlite3.Connection, settlement: Settlement) -> None:
 def forget_picture(db: sqlite3.Connection, source: Source) -> None:
     """A source's bytes are new: what was rendered of others is not its picture."""
     picture_rows.drop_picture(db, source.id)
+    objects.drop_pictures(db, source.id)
     tasks.forget_settled(db, Stage.RENDER, source.id)
 
 

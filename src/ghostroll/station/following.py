@@ -5,12 +5,12 @@ from typing import Protocol
 
 from ghostroll import jobs
 from ghostroll.model import JobId, Publication, Safety, Stage
-from ghostroll.state import assets, tasks
+from ghostroll.state import assets, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
 from ghostroll.state.assets import Tally
 from ghostroll.state.pictures import PictureTally
-from ghostroll.station.review import tell_publication
+from ghostroll.station.galleries import tell_rendered
 from ghostroll.station.station import Station
 from ghostroll.station.summary import Moments
 
@@ -61,9 +61,12 @@ class Counts:
         job = self._followed.job
         with self._station.wiring.database.read() as db:
             tally, pictures = assets.tally(db, job), picture_rows.tally_pictures(db, job)
+            cloud = self._station.wiring.cloud
+            to_upload, uploaded = (0, 0) if cloud is None else objects.tally_objects(db, cloud.place, job)
             if self._expected is None and tally.files:
                 self._expected = jobs.count_pictures(assets.list_sources(db, job), waiting=True)
-        return tally, replace(pictures, wanted=max(pictures.wanted, self._expected or 0))
+        expected = max(pictures.wanted, self._expected or 0)
+        return tally, replace(pictures, wanted=expected, to_upload=to_upload, uploaded=uploaded)
 
 
 def is_job_quiet(station: Station, job_id: JobId) -> bool:
@@ -83,4 +86,4 @@ def _has_nothing_open(station: Station, job_id: JobId) -> bool:
             return True
         shared = job_rows.list_jobs_of_session(db, job.session_id)
         written = not any(tasks.has_open(db, other.id, (Stage.PUBLISH,)) for other in shared)
-        return written or tell_publication(db, job.session_id) is not Publication.COMPLETE
+        return written or tell_rendered(db, job.session_id) is not Publication.COMPLETE

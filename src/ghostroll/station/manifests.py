@@ -54,6 +54,7 @@ class _Source(_Checked):
     kind: Kind
     size: _Count
     mtime_ns: _Moment
+    protected: bool = False
     error: str | None = None
     sha256: _Hex | None = None
     head_sha256: _Hex | None = None
@@ -182,6 +183,7 @@ def _read_source(source: _Source) -> ListedSource:
         kind=source.kind,
         state=source.state if lasting else SourceState.PENDING,
         error=source.error if lasting else None,
+        protected=source.protected,
     )
     return ListedSource(found, source.state, _read_content(source), _read_picture(source.picture))
 

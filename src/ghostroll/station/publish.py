@@ -1,45 +1,38 @@
-"""Publish: write a session's gallery as it stands now."""
+"""Publish: write one of a session's galleries as it stands now, in its folder or in the bucket."""
 
 import os
 import sqlite3
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 from ghostroll import jobs
 from ghostroll.engine.settle import Outcome
+from ghostroll.errors import Stopped
 from ghostroll.library.durable import exists, library_errors
-from ghostroll.library.layout import show_path
-from ghostroll.model import (
-    Gallery,
-    GalleryFailure,
-    GalleryItem,
-    JobId,
-    Publication,
-    Safety,
-    SessionId,
-    Source,
-    SourceState,
-    Stage,
-    Task,
-)
+from ghostroll.model import Gallery, GalleryId, JobId, Publication, Stage, Task
 from ghostroll.publish.folder import publish_to_folder
-from ghostroll.publish.gallery import order_items, relative_url
-from ghostroll.state import assets, tasks
+from ghostroll.state import galleries, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.state import pictures as picture_rows
-from ghostroll.state.pictures import Picture
+from ghostroll.state.galleries import FOLDER, PlacedGallery
+from ghostroll.station.galleries import list_shown, tell_gallery, tell_rendered
+from ghostroll.station.posting import post_gallery
 from ghostroll.station.render import SHARE, THUMBS
-from ghostroll.station.review import tell_publication, write_records
+from ghostroll.station.review import write_records
+from ghostroll.station.showing import FolderAddresses, collect_gallery
 from ghostroll.station.wiring import Wiring
 
 _REST = 1.0  # seconds between two writings of a gallery that grows
 _REST_FACTOR = 5  # and at least this many times what the last writing took
 
+Record = Callable[[sqlite3.Connection], None]
+
 
 class PublishWork:
-    """Writes galleries into their session's folder."""
+    """Writes galleries, one at a time."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
+        self._stopping = threading.Event()
 
     def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
         """Write one gallery."""
@@ -47,28 +40,27 @@ class PublishWork:
         wiring = self._wiring
         started = wiring.clock.boot()
         wiring.meter.begin(task.job_id, Stage.PUBLISH)
-        session = SessionId(task.subject)
         with wiring.database.read() as db:
-            gallery, state = _collect(db, session)
-            name = job_rows.get_session(db, session).name
-            of_session = [job.id for job in job_rows.list_jobs_of_session(db, session)]
-        with wiring.library.enter(), library_errors("writing the gallery"):
-            folder = os.path.join(wiring.library.path, name.encode())
-            if os.path.isdir(folder):
-                publish_to_folder(folder, gallery)
-            else:  # deleted by hand: there is nothing to show, and nobody to show it to
-                state = Publication.COMPLETE
-        if state is Publication.COMPLETE:
-            sync_renditions(wiring, name.encode())
-            write_records(wiring, session)
+            gallery = galleries.get_gallery(db, GalleryId(task.subject))
+            of_session = [job.id for job in job_rows.list_jobs_of_session(db, gallery.session_id)]
+        shown, record = self._write(task.job_id, gallery)
         ended = wiring.clock.boot()
-        if gallery.items:
+        if shown is None:
+            return [Outcome(task)]
+        wiring.written[gallery.id] = ended
+        if shown.items and (gallery.place != FOLDER or wiring.cloud is None):
             for job in of_session:
                 wiring.first_picture.setdefault(job, ended)
-        wiring.published[session] = ended + max(_REST, _REST_FACTOR * (ended - started))
+        if shown.items or gallery.place == FOLDER:  # the first picture goes up at once
+            wiring.published[gallery.id] = ended + max(_REST, _REST_FACTOR * (ended - started))
         wiring.meter.count(task.job_id, Stage.PUBLISH, items=1)
         at = wiring.now_text()
-        return [Outcome(task, facts=lambda db: _record(db, session, of_session, state, at))]
+
+        def record_all(db: sqlite3.Connection) -> None:
+            record(db)
+            _record_state(wiring, db, gallery, written=shown.state, of_session=of_session, at=at)
+
+        return [Outcome(task, facts=record_all)]
 
     def settled(self) -> None:
         """Nothing is held between runs."""
@@ -77,10 +69,39 @@ class PublishWork:
         """Nothing is held."""
 
     def interrupt(self) -> None:
-        """A gallery is written in a moment; it is let finish."""
+        """A folder's gallery is written in a moment and let finish; a bucket may let one wait."""
+        self._stopping.set()
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise Stopped("stopped in the middle of publishing")
+
+    def _write(self, job: JobId, gallery: PlacedGallery) -> tuple[Gallery | None, Record]:
+        """Write it where it belongs. None where that is a bucket which is not this station's any more."""
+        wiring, cloud = self._wiring, self._wiring.cloud
+        if gallery.place == FOLDER:
+            return _write_to_folder(wiring, gallery), lambda _db: None
+        if cloud is None or cloud.place != gallery.place or not gallery.released:
+            return None, lambda _db: None
+        return post_gallery(wiring, cloud, job, gallery, self._check)
+
+
+def _write_to_folder(wiring: Wiring, gallery: PlacedGallery) -> Gallery:
+    with wiring.database.read() as db:
+        state = tell_rendered(db, gallery.session_id)
+        shown = collect_gallery(db, gallery.session_id, state, FolderAddresses())
+    name = shown.session.encode()
+    with wiring.library.enter(), library_errors("writing the gallery"):
+        folder = os.path.join(wiring.library.path, name)
+        if os.path.isdir(folder):  # else deleted by hand: nothing to show, and nobody to show it to
+            publish_to_folder(folder, shown)
+    if state is Publication.COMPLETE:
+        sync_renditions(wiring, name)
+        write_records(wiring, gallery.session_id)
+    return shown
 
 
 def sync_renditions(wiring: Wiring, session: bytes) -> None:
@@ -90,65 +111,22 @@ def sync_renditions(wiring: Wiring, session: bytes) -> None:
         wiring.folders.sync(root, [folder for folder in folders if exists(root, folder)])
 
 
-def _record(
-    db: sqlite3.Connection, session: SessionId, of_session: Sequence[JobId], state: Publication, at: str
+def _record_state(
+    wiring: Wiring,
+    db: sqlite3.Connection,
+    gallery: PlacedGallery,
+    *,
+    written: Publication,
+    of_session: Sequence[JobId],
+    at: str,
 ) -> None:
-    if tell_publication(db, session) is not Publication.COMPLETE:
-        state = Publication.LIVE  # its card came back while the gallery was written: more will come
+    """What people see there, and what that means for the session's jobs."""
+    now = galleries.get_gallery(db, gallery.id)
+    if tell_gallery(db, now, tell_rendered(db, gallery.session_id)) is not Publication.COMPLETE:
+        written = Publication.LIVE  # its card came back while the gallery was written: more will come
+    galleries.set_state(db, gallery.id, written)
+    state = jobs.combine_publications(one.state for one in list_shown(wiring, db, gallery.session_id))
     for job in of_session:
         job_rows.set_publication(db, job, state, at=at)
         if state is Publication.COMPLETE:
             tasks.prune_done(db, job)
-
-
-def _collect(db: sqlite3.Connection, session: SessionId) -> tuple[Gallery, Publication]:
-    """Everything that a session's gallery says, from the facts as they are."""
-    of_session = job_rows.list_jobs_of_session(db, session)
-    pictures = picture_rows.list_pictures(db, session)
-    state = tell_publication(db, session)
-    broken = {picture.source_id for picture in pictures if picture.error is not None}
-    total = 0
-    failures: list[GalleryFailure] = []
-    for job in of_session:
-        sources = assets.list_sources(db, job.id)
-        waiting = job.safety in (Safety.SCANNING, Safety.COPYING)
-        total += jobs.count_pictures(
-            (source for source in sources if source.id not in broken), waiting=waiting
-        )
-        failures += [_fail(source) for source in sources if source.state is SourceState.FAILED]
-    failures += [
-        GalleryFailure(_name(picture), picture.error) for picture in pictures if picture.error is not None
-    ]
-    items = order_items(_show(picture) for picture in pictures if picture.error is None)
-    gallery = Gallery(
-        session=job_rows.get_session(db, session).name,
-        state=state,
-        total=max(total, len(items)),
-        items=items,
-        failed=tuple(failures),
-    )
-    return gallery, state
-
-
-def _name(picture: Picture) -> str:
-    return show_path(os.path.basename(picture.path))
-
-
-def _fail(source: Source) -> GalleryFailure:
-    return GalleryFailure(show_path(os.path.basename(source.path)), (source.error or "").partition(":")[0])
-
-
-def _show(picture: Picture) -> GalleryItem:
-    info = picture.info
-    length = None if info.duration is None else f"{round(info.duration)} s"
-    return GalleryItem(
-        name=_name(picture),
-        taken=info.taken,
-        camera=info.camera,
-        caption=" · ".join(part for part in (info.lens, info.exposure, length) if part),
-        kind=picture.kind,
-        share=relative_url(f"share/{picture.share}"),
-        thumb=relative_url(f"thumbs/{picture.share}"),
-        width=picture.width,
-        height=picture.height,
-    )

@@ -55,9 +55,15 @@ class LedgerQueue:
     def next_due(self, crew: Crew) -> float | None:
         """When the next ready task of a crew may be claimed (boot-time seconds), None for none."""
         with self._database.read() as db:
-            return tasks.next_due(db, crew.stage, crew.job)
+            return tasks.next_due(db, crew.stage, crew.job, crew.rank)
 
     def _claim(self, db: sqlite3.Connection, crew: Crew) -> list[Task]:
         return tasks.claim(
-            db, crew.stage, job=crew.job, limit=crew.batch, weight=crew.batch_weight, now=self._now()
+            db,
+            crew.stage,
+            job=crew.job,
+            limit=crew.batch,
+            weight=crew.batch_weight,
+            rank=crew.rank,
+            now=self._now(),
         )

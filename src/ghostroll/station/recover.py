@@ -9,9 +9,11 @@ from ghostroll.faults import crash_point
 from ghostroll.library.durable import has_size
 from ghostroll.library.identity import clear_incoming, remove_empty_session_folders
 from ghostroll.model import Cause, Safety, Stage
-from ghostroll.state import assets, tasks
+from ghostroll.state import assets, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
+from ghostroll.station.galleries import list_shown, requeue_uploads
+from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.render import SHARE, THUMBS
 from ghostroll.station.review import write_records
 from ghostroll.station.wiring import Wiring
@@ -35,11 +37,13 @@ def recover(wiring: Wiring) -> None:
     for session in {job.session_id for job in unfinished}:
         write_records(wiring, session)
     with wiring.database.write() as db:
+        requeue_uploads(wiring, db)
         for job in unfinished:
             if job.session_id is not None:
-                tasks.want(db, Stage.PUBLISH, job.id, job.session_id)
+                for gallery in list_shown(wiring, db, job.session_id):
+                    tasks.want(db, Stage.PUBLISH, job.id, gallery.id)
         # Waiting for room or for the library is over: it is there. Copies wait for their card instead.
-        tasks.unpark(db, (Cause.LIBRARY_GONE, Cause.NO_SPACE, Cause.NO_WORKER, Cause.TARGET))
+        tasks.unpark(db, (Cause.LIBRARY_GONE, Cause.NO_SPACE, Cause.NO_WORKER, *BUCKET_CAUSES))
         for job in job_rows.list_jobs(db, safety=(Safety.INTERRUPTED, Safety.ATTENTION)):
             tasks.park(db, job.id, (Stage.COPY,), Cause.CARD_GONE)
 
@@ -79,5 +83,6 @@ def _rerender_lost(wiring: Wiring) -> None:
         with wiring.database.write() as db:
             for picture in lost:
                 picture_rows.drop_picture(db, picture.source_id)
+                objects.drop_pictures(db, picture.source_id)
                 source = assets.get_source(db, picture.source_id)
                 tasks.want_again(db, Stage.RENDER, source.job_id, source.id, priority=source.job_id)

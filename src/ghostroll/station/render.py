@@ -25,9 +25,9 @@ from ghostroll.model import (
 from ghostroll.render.lane import Lane, RenderLimits
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.state import pictures as picture_rows
 from ghostroll.state.pictures import Picture
 from ghostroll.station.copy import want_renders
+from ghostroll.station.galleries import record_picture
 from ghostroll.station.wiring import Wiring
 
 SHARE, THUMBS = b"share", b"thumbs"
@@ -157,15 +157,6 @@ def _record(
         record_picture(db, wiring, source, session, picture)
     elif now.asset_id is not None:
         tasks.want_again(db, Stage.RENDER, source.job_id, source.id, priority=source.job_id)
-
-
-def record_picture(
-    db: sqlite3.Connection, wiring: Wiring, source: Source, session: SessionId, picture: Picture
-) -> None:
-    """Put a picture down, and want its gallery written, though not more often than is good for the disk."""
-    picture_rows.put_picture(db, source.id, session, picture)
-    wiring.growing.add(source.job_id)
-    tasks.want(db, Stage.PUBLISH, source.job_id, session, due=wiring.published.get(session, 0))
 
 
 def record_failed_render(wiring: Wiring, db: sqlite3.Connection, settlement: Settlement) -> None:

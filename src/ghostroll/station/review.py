@@ -8,18 +8,21 @@ from dataclasses import asdict
 from typing import Any
 
 from ghostroll import jobs
+from ghostroll.engine.settle import Settlement
 from ghostroll.faults import crash_point
 from ghostroll.jobs import SafetyFacts
 from ghostroll.library.durable import exists, has_size, library_errors, write_whole
 from ghostroll.library.identity import INCOMING
 from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manifest, build_sha256sums
-from ghostroll.model import Cause, Job, JobId, Publication, Safety, SessionId, SourceState, Stage
+from ghostroll.model import Cause, Job, JobId, ObjectId, Safety, SessionId, SourceState, Stage, TaskState
 from ghostroll.observe.wording import say_count
-from ghostroll.state import assets, tasks
+from ghostroll.state import assets, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
+from ghostroll.state.objects import ObjectState
 from ghostroll.state.pictures import Picture
-from ghostroll.station.telling import tell_secured, tell_unsafe
+from ghostroll.station.galleries import finish_galleries
+from ghostroll.station.telling import tell_formattable, tell_secured, tell_unconfirmed, tell_unsafe
 from ghostroll.station.wiring import Wiring
 
 
@@ -31,6 +34,20 @@ def review_job(wiring: Wiring, job_id: JobId) -> None:
     """
     with wiring.review_lock:
         _review(wiring, job_id)
+
+
+def list_sharing(wiring: Wiring, settlement: Settlement) -> set[JobId]:
+    """Other jobs on whose cards an original was found that is in the bucket now."""
+    task = settlement.task
+    if task.stage is not Stage.UPLOAD or settlement.state is not TaskState.DONE:
+        return set()
+    with wiring.database.read() as db:
+        one = objects.find_object(db, ObjectId(task.subject))
+        return (
+            set()
+            if one is None or one.asset_id is None
+            else set(objects.list_jobs_of_asset(db, one.asset_id))
+        )
 
 
 def _review(wiring: Wiring, job_id: JobId) -> None:
@@ -48,7 +65,8 @@ def _review(wiring: Wiring, job_id: JobId) -> None:
             case _:
                 with wiring.database.write() as db:
                     job_rows.set_safety(db, job_id, safety)
-    _finish_gallery(wiring, job_id)
+    finish_galleries(wiring, job_id)
+    _review_originals(wiring, job_id)
 
 
 def _collect(db: sqlite3.Connection, job: Job) -> SafetyFacts:
@@ -96,38 +114,32 @@ def _secure(wiring: Wiring, job: Job) -> None:
     tell_secured(wiring, job)
 
 
+def _review_originals(wiring: Wiring, job_id: JobId) -> None:
+    """See whether a card may be formatted: secured, and the bucket confirmed every original that belongs there."""
+    cloud = wiring.cloud
+    if cloud is None or not cloud.original_kinds:
+        return
+    with wiring.database.read() as db:
+        job = job_rows.get_job(db, job_id)
+        if job is None or job.safety is not Safety.SECURED or job.confirmed_at is not None:
+            return
+        missing = objects.list_unconfirmed(db, cloud.place, job_id, cloud.original_kinds)
+    if not missing:
+        crash_point("confirmed.promising")
+        with wiring.database.promise() as db:
+            job_rows.set_confirmed(db, job_id, wiring.now_text())
+        crash_point("confirmed.promised")
+        tell_formattable(wiring, job)
+    elif all(one.state is ObjectState.PRESENT for one in missing) and job_id not in wiring.unconfirmed:
+        wiring.unconfirmed.add(job_id)
+        tell_unconfirmed(wiring, job, missing)
+
+
 def _say_unsafe(wiring: Wiring, job: Job, safety: Safety) -> None:
     with wiring.database.write() as db:
         job_rows.set_safety(db, job.id, safety)
     write_records(wiring, job.session_id)
     tell_unsafe(wiring, job, safety)
-
-
-def _finish_gallery(wiring: Wiring, job_id: JobId) -> None:
-    """See to it that a gallery which will not grow any more gets its last writing, now."""
-    with wiring.database.read() as db:
-        job = job_rows.get_job(db, job_id)
-        if job is None or job.session_id is None or job.publication is Publication.COMPLETE:
-            return
-        if tell_publication(db, job.session_id) is not Publication.COMPLETE:
-            return
-    with wiring.database.write() as db:
-        if not tasks.has_open(db, job.id, (Stage.PUBLISH,)):
-            tasks.want(db, Stage.PUBLISH, job.id, job.session_id)
-        tasks.hurry(db, Stage.PUBLISH, job.session_id)
-
-
-def tell_publication(db: sqlite3.Connection, session: SessionId) -> Publication:
-    """What a session's gallery will be once it is written as the facts are now."""
-    of_session = job_rows.list_jobs_of_session(db, session)
-    return jobs.decide_publication(
-        safeties=[job.safety for job in of_session],
-        rendering=any(
-            tasks.has_open(db, job.id, (Stage.RENDER,)) or Cause.NO_WORKER in tasks.list_parked(db, job.id)
-            for job in of_session
-        ),
-        session=True,
-    )
 
 
 def write_records(wiring: Wiring, session_id: SessionId | None) -> None:

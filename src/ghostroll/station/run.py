@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from ghostroll.errors import UsageError
@@ -54,7 +55,8 @@ def run_ingest(
 
     def is_over() -> bool:
         course.note()
-        return stopped.is_set() or station.is_quiet()
+        station.try_bucket()
+        return stopped.is_set() or (station.is_quiet() and not station.is_patient())
 
     try:
         while not station.wait(is_over, GLANCE):
@@ -67,8 +69,18 @@ def run_ingest(
     return summarize(station.wiring, slot.job, course.tell_moments())
 
 
+def run_until(station: Station, is_done: Callable[[], bool], *, stopped: threading.Event) -> None:
+    """Work off what is in the queue until something is so, or `stopped` is set."""
+    station.start()
+    while not station.wait(lambda: stopped.is_set() or is_done(), GLANCE):
+        pass
+
+
 def run_leftovers(station: Station, *, stopped: threading.Event) -> None:
     """Work off what is in the queue and needs no card, or until `stopped` is set."""
-    station.start()
-    while not station.wait(lambda: stopped.is_set() or station.is_quiet(), GLANCE):
-        pass
+
+    def is_over() -> bool:
+        station.try_bucket()
+        return station.is_quiet() and not station.is_patient()
+
+    run_until(station, is_over, stopped=stopped)

@@ -5,11 +5,12 @@ import os
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ghostroll import jobs
 from ghostroll.cards.inventory import take_inventory
 from ghostroll.cards.reading import read_heads
+from ghostroll.config.settings import PublishOnly
 from ghostroll.engine.settle import Outcome
 from ghostroll.errors import Stopped
 from ghostroll.faults import crash_point
@@ -28,6 +29,7 @@ from ghostroll.model import (
 from ghostroll.observe.wording import say_bytes
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
+from ghostroll.station.galleries import want_original
 from ghostroll.station.wiring import Slot, Wiring
 
 
@@ -54,6 +56,9 @@ class ScanWork:
         meter = self._wiring.meter
         meter.begin(task.job_id, Stage.SCAN)
         found = take_inventory(slot.medium, self._wiring.settings.cards.leave_out, check=self._check)
+        found, told = jobs.believe_locks(found)
+        if not told:
+            self._warn_of_locks(slot)
         job = self._choose_job(slot, found)
         known = self._find_known(slot, found, job) if self._wiring.settings.copy.trust_known else {}
         slot.medium.check_present()
@@ -137,6 +142,15 @@ class ScanWork:
             believed[path] = asset
         return believed
 
+    def _warn_of_locks(self, slot: Slot) -> None:
+        if self._wiring.settings.publish.only is PublishOnly.PROTECTED:
+            self._wiring.log.warning(
+                f"{slot.volume.label}: every file looks locked, so it can't be told which pictures were locked in the"
+                ' camera: none is shared; if they all are meant, set publish.only to "all" for this card',
+                job=slot.job,
+                card=slot.volume.label,
+            )
+
     def _tell_shortage(
         self, slot: Slot, found: Sequence[Found], known: Mapping[bytes, Asset], job: JobId | None
     ) -> None:
@@ -183,6 +197,7 @@ class ScanWork:
             asset = inventory.known.get(source.path)
             if asset is not None:
                 assets.settle_source(db, source.id, SourceState.KNOWN, asset.id)
+                want_original(self._wiring, db, replace(source, asset_id=asset.id))
             else:
                 self._want_copy(db, source)
         job_rows.set_safety(db, job, Safety.COPYING)

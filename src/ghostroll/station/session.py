@@ -8,6 +8,7 @@ from ghostroll.library.durable import library_errors, sync_folder
 from ghostroll.library.layout import clean_label, name_session
 from ghostroll.model import Job, JobId, Session
 from ghostroll.state import jobs as job_rows
+from ghostroll.station.galleries import add_bucket_gallery
 from ghostroll.station.review import write_records
 from ghostroll.station.wiring import Wiring
 
@@ -32,6 +33,7 @@ def ensure_session(wiring: Wiring, job_id: JobId) -> tuple[Session, str]:
         with wiring.database.promise() as db:
             session = joined.id if joined else job_rows.add_session(db, name, created_at=wiring.now_text())
             job_rows.set_session(db, job_id, session, folder)
+            add_bucket_gallery(wiring, db, job_id, session)
             made = job_rows.get_session(db, session)
         write_records(wiring, session)  # from its first moment a session can be adopted
         return made, folder

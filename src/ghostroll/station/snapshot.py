@@ -6,7 +6,7 @@ from typing import Any
 
 from ghostroll.library.manifest import describe_path
 from ghostroll.model import Job, JobId, Source, SourceState
-from ghostroll.state import assets, tasks
+from ghostroll.state import assets, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
 
@@ -29,6 +29,8 @@ def describe_job(db: sqlite3.Connection, job: Job) -> dict[str, Any]:
         "bytes_done": tally.bytes_done,
         **{str(state): tally.states.get(state, 0) for state in SourceState},
         "pictures": {"wanted": pictures.wanted, "shown": pictures.shown, "failed": pictures.failed},
+        "confirmed_at": job.confirmed_at,
+        "uploads": objects.count_uploads(db, job.id),
         "waiting": tasks.list_parked_stages(db, job.id),
     }
 

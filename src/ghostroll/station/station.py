@@ -10,33 +10,40 @@ from typing import Self
 
 import structlog
 
+from ghostroll import jobs
 from ghostroll.cards.volume import tell_filesystem
 from ghostroll.config import Settings
 from ghostroll.engine.crew import Clock, Crew
 from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Policy, Settlement
-from ghostroll.errors import LibraryNotThere, UsageError
+from ghostroll.errors import GhostrollError, LibraryNotThere, UsageError
 from ghostroll.library.durable import Folders
 from ghostroll.library.identity import open_library
 from ghostroll.library.layout import show_path
 from ghostroll.model import Cause, Job, JobId, Safety, Stage, TaskState
 from ghostroll.observe.meter import Meter
+from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.state import tasks
 from ghostroll.state.database import Database, open_reader
 from ghostroll.state.owner import Ownership
+from ghostroll.station.cloud import Cloud, open_cloud
 from ghostroll.station.copy import record_failed_copy
-from ghostroll.station.probing import is_anything_parked, probe_causes
+from ghostroll.station.probing import is_anything_parked, note_bucket, probe_causes, try_bucket
 from ghostroll.station.publish import PublishWork
 from ghostroll.station.queue import LedgerQueue
 from ghostroll.station.recover import interrupt_jobs, recover
 from ghostroll.station.render import RenderWork, record_failed_render
-from ghostroll.station.review import review_job
+from ghostroll.station.renewing import renew_addresses
+from ghostroll.station.review import list_sharing, review_job
+from ghostroll.station.session import ensure_session
 from ghostroll.station.slots import Slots
 from ghostroll.station.telling import tell_scan, tell_settlement
+from ghostroll.station.upload import UploadWork, record_failed_upload
 from ghostroll.station.wiring import Slot, Sources, Wiring
 from ghostroll.station.witness import Witness
 
+_PAGE_WRITERS = 3  # a bucket that answers slowly must not keep folders waiting
+_ORIGINALS_AT_ONCE = 4  # more gain nothing: each is large
 _PUBLISH_ATTEMPTS = 4  # some seconds; after that a gallery waits until the next start, or `retry`
 
 
@@ -52,6 +59,7 @@ class Station:
             {
                 Stage.COPY: record_failed_copy,
                 Stage.RENDER: functools.partial(record_failed_render, wiring),
+                Stage.UPLOAD: record_failed_upload,
             },
         )
         clock = Clock(wiring.clock.boot, wiring.clock.random.random)
@@ -98,7 +106,8 @@ class Station:
                 _tie(database, library.id)
                 _remember(witness, library_path, library.id, log)
                 folders = Folders(_find_group(settings.library.group))
-                wiring = Wiring(settings, database, library, clock, Meter(clock.boot), log, folders)
+                cloud = open_cloud(settings)
+                wiring = Wiring(settings, database, library, clock, Meter(clock.boot), log, folders, cloud)
                 recover(wiring)
                 return cls(wiring, ownership)
             except BaseException:
@@ -117,11 +126,22 @@ class Station:
             Crew(Stage.RENDER, lambda: RenderWork(self.wiring), threads=workers, policy=render_policy)
         )
         publish_policy = Policy(attempts=_PUBLISH_ATTEMPTS, waits_for=Cause.TARGET)
-        self.engine.start(Crew(Stage.PUBLISH, lambda: PublishWork(self.wiring), policy=publish_policy))
+        writers = 1 if self.wiring.cloud is None else _PAGE_WRITERS
+        self.engine.start(
+            Crew(Stage.PUBLISH, lambda: PublishWork(self.wiring), threads=writers, policy=publish_policy)
+        )
+        if self.wiring.cloud is not None:
+            self._start_uploads(self.wiring.cloud)
         with self.wiring.database.read() as db:
             unsaid = job_rows.list_jobs(db, safety=(Safety.COPYING,))
         for job in unsaid:  # everything was recorded, and the process ended before it was said
             review_job(self.wiring, job.id)
+
+    def _start_uploads(self, cloud: Cloud) -> None:
+        """Pictures have threads of their own, so that no film of an older card is in their way."""
+        for rank, threads in ((jobs.PICTURES, cloud.most_threads), (jobs.OTHERS, _ORIGINALS_AT_ONCE)):
+            crew = Crew(Stage.UPLOAD, lambda: UploadWork(self.wiring, cloud), threads=threads, rank=rank)
+            self.engine.start(crew)
 
     def admit(
         self,
@@ -189,6 +209,19 @@ class Station:
             self.engine.bell.ring()
         return number
 
+    def try_bucket(self) -> None:
+        """Where the bucket could not be used, have one task try again, if that is due."""
+        try_bucket(self.wiring, self.engine.bell.ring)
+
+    def is_patient(self) -> bool:
+        """Whether a bucket that failed a moment ago is worth waiting for."""
+        return self.wiring.outage.is_young(self.wiring.clock.boot())
+
+    def renew_addresses(self) -> None:
+        """Have galleries written again whose addresses are half-way to their end."""
+        if renew_addresses(self.wiring):
+            self.engine.bell.ring()
+
     def is_anything_parked(self) -> bool:
         """Whether work waits for something that may go away by itself."""
         return is_anything_parked(self.wiring)
@@ -219,6 +252,8 @@ class Station:
                 self.cut_short = self.list_at_work()
                 interrupt_jobs(self.wiring)
             finally:
+                if self.wiring.cloud is not None:
+                    self.wiring.cloud.bucket.close()
                 self.wiring.database.close()
                 self._ownership.release()
         return ended
@@ -227,7 +262,9 @@ class Station:
         changed: set[JobId] = set()
         for settlement in settlements:
             tell_settlement(self.wiring, settlement)
+            note_bucket(self.wiring, settlement)
             task = settlement.task
+            changed |= list_sharing(self.wiring, settlement)
             scanned = task.stage is Stage.SCAN and settlement.state is TaskState.DONE
             if task.stage is Stage.COPY and settlement.cause is Cause.CARD_GONE:
                 self.slots.park_gone(task.job_id)
@@ -240,7 +277,16 @@ class Station:
         if slot is None:  # whoever let go of its card says how it is
             return scanned
         tell_scan(self.wiring, slot)
+        self._show_early(slot.job)
         return slot.job
+
+    def _show_early(self, job: JobId) -> None:
+        """Let the link out before anything is copied, where something of the card is new for certain."""
+        with self.wiring.database.read() as db:
+            new = self.wiring.cloud is not None and assets.has_new_size(db, job)
+        if new:
+            with contextlib.suppress(GhostrollError):  # the copy meets it too, and says so
+                ensure_session(self.wiring, job)
 
 
 def _remember(witness: Witness, path: bytes, library_id: str, log: structlog.stdlib.BoundLogger) -> None:

@@ -10,9 +10,11 @@ from ghostroll.errors import CardGone, LibraryNotThere, NoSpace, NoWorker, Targe
 from ghostroll.library.manifest import describe_path
 from ghostroll.model import Cause, Job, JobId, Safety, SourceState, Stage
 from ghostroll.observe.meter import Reading
-from ghostroll.state import assets, tasks
+from ghostroll.state import assets, galleries, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
+from ghostroll.station.outage import BUCKET_CAUSES
+from ghostroll.station.upkeep import link_fields
 from ghostroll.station.wiring import Wiring
 
 _SOME_FAILED = 3
@@ -61,7 +63,7 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         for picture in pictures
         if picture.error is not None
     ]
-    states = tally.states
+    states, cloud = tally.states, wiring.cloud
     document: dict[str, Any] = {
         "job": job.id,
         "session": session,
@@ -78,7 +80,8 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         "waiting": waiting,
         **_describe_folder(wiring, "session_dir", session),
         **_describe_folder(wiring, "known_in", known_in),
-        "link": None,
+        **_describe_link(wiring, job),
+        "formattable": None if cloud is None or not cloud.original_kinds else job.confirmed_at is not None,
         "seconds": {
             "secured": _round(moments.secured),
             "first_picture": _round(moments.first_picture),
@@ -99,7 +102,7 @@ def choose_exit_code(job: Job, parked: dict[Cause, int], *, some_failed: bool) -
         return NoSpace.exit_code
     if Cause.LIBRARY_GONE in parked:
         return LibraryNotThere.exit_code
-    if Cause.TARGET in parked:
+    if parked.keys() & set(BUCKET_CAUSES):
         return TargetUnreachable.exit_code
     if Cause.NO_WORKER in parked:
         return NoWorker.exit_code
@@ -110,6 +113,17 @@ def _find_newest_session(db: sqlite3.Connection, job_id: JobId) -> str | None:
     """Where what was on the card before lies: the newest session that holds any of it."""
     holding = max((asset.session_id for asset in assets.list_assets_of_job(db, job_id)), default=None)
     return None if holding is None else job_rows.get_session(db, holding).name
+
+
+def _describe_link(wiring: Wiring, job: Job) -> dict[str, Any]:
+    """The link to a job's gallery in a bucket, once there is one."""
+    cloud = wiring.cloud
+    with wiring.database.read() as db:
+        found = cloud and job.session_id and galleries.find_gallery(db, job.session_id, cloud.place)
+    if not cloud or not found or found.link is None:
+        return {"link": None, "link_expires": None}
+    fields = link_fields(cloud, found, found.link)
+    return {"link": fields["link"], "link_expires": fields["expires"]}
 
 
 def _describe_folder(wiring: Wiring, key: str, session: str | None) -> Mapping[str, str | None]:

@@ -1,10 +1,15 @@
 """What the log says of a card: one sentence per stage, made to be read from top to bottom by its owner."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from ghostroll.engine.settle import Settlement
 from ghostroll.library.layout import show_path
 from ghostroll.model import (
     Cause,
+    GalleryId,
     Job,
+    JobId,
     Publication,
     Safety,
     SessionId,
@@ -15,14 +20,24 @@ from ghostroll.model import (
 )
 from ghostroll.observe.meter import Reading
 from ghostroll.observe.wording import say_bytes, say_count, say_seconds
-from ghostroll.state import assets
+from ghostroll.publish.link import say_end
+from ghostroll.state import assets, galleries
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
 from ghostroll.state.assets import Tally
+from ghostroll.state.galleries import PlacedGallery
+from ghostroll.state.objects import Unconfirmed
 from ghostroll.station.wiring import Slot, Wiring
 
 _TOLD_CAUSES = frozenset(
-    {Cause.NO_SPACE, Cause.LIBRARY_GONE, Cause.TARGET, Cause.NO_WORKER, Cause.NETWORK_DOWN}
+    {
+        Cause.NO_SPACE,
+        Cause.LIBRARY_GONE,
+        Cause.TARGET,
+        Cause.NO_WORKER,
+        Cause.NETWORK_DOWN,
+        Cause.CLOCK_UNSET,
+    }
 )
 
 
@@ -162,10 +177,50 @@ def tell_settlement(wiring: Wiring, settlement: Settlement) -> None:
             f"waiting: {settlement.error}", job=task.job_id, stage=task.stage, cause=settlement.cause
         )
     elif task.stage is Stage.PUBLISH and settlement.state is TaskState.DONE:
-        _tell_gallery(wiring, SessionId(task.subject))
+        with wiring.database.read() as db:
+            gallery = galleries.get_gallery(db, GalleryId(task.subject))
+        _tell_link(wiring, task.job_id, gallery)
+        _tell_gallery(wiring, gallery.session_id)
     elif settlement.error is not None:
         wiring.log.debug(
             f"{task.stage} {task.subject}: {settlement.error}", job=task.job_id, stage=task.stage
+        )
+
+
+def tell_formattable(wiring: Wiring, job: Job) -> None:
+    """That a card may be formatted: its originals are in two places."""
+    with wiring.database.read() as db:
+        tally = assets.tally(db, job.id)
+    wiring.log.info(
+        f"{job.volume.label}: safe to format, {say_count(tally.files, 'file')} in the library and what belongs in the"
+        " bucket confirmed there",
+        **_name(job),
+        files=tally.files,
+        safe=True,
+    )
+
+
+def tell_unconfirmed(wiring: Wiring, job: Job, unconfirmed: Sequence[Unconfirmed]) -> None:
+    """That the originals are in the bucket, and why that alone does not make a card safe to format."""
+    number = sum(one.number for one in unconfirmed)
+    wiring.log.warning(
+        f"{job.volume.label}: {say_count(number, 'original')} in the bucket, but not confirmed by checksum, so keep the"
+        f" card until you have checked them yourself: {unconfirmed[0].why or 'the store tells no checksum'}",
+        **_name(job),
+        files=number,
+    )
+
+
+def _tell_link(wiring: Wiring, job_id: JobId, gallery: PlacedGallery) -> None:
+    """That there is a link, and never the link."""
+    if gallery.link is None or wiring.linked.get(gallery.id) == gallery.link:
+        return
+    wiring.linked[gallery.id] = gallery.link
+    with wiring.database.read() as db:
+        job = job_rows.get_job(db, job_id)
+    if job is not None:
+        wiring.log.info(
+            f"{job.volume.label}: Link ready: ghostroll link {job.id}", **_name(job), stage=Stage.PUBLISH
         )
 
 
@@ -193,12 +248,30 @@ def _tell_complete(wiring: Wiring, job: Job) -> None:
         failed=pictures.failed,
         seconds=round(made.seconds, 3),
     )
+    sent = wiring.meter.read(job.id)[Stage.UPLOAD]
+    if sent.items:
+        wiring.log.info(
+            f"{job.volume.label}: uploaded {say_count(sent.items, 'object')}, {_say_rate(sent)}",
+            **_name(job),
+            stage=Stage.UPLOAD,
+            objects=sent.items,
+            bytes=sent.bytes,
+            seconds=round(sent.seconds, 3),
+        )
     wiring.log.info(
         f"{job.volume.label}: gallery complete with {say_count(pictures.shown, 'picture')};"
         f" Link ready: ghostroll link {job.id}",
         **_name(job),
         stage=Stage.PUBLISH,
         pictures=pictures.shown,
+    )
+
+
+def say_link_end(expires: datetime | None, job: JobId) -> str:
+    """The sentence beside a link, for whoever it is sent to and whoever sent it."""
+    return (
+        f"This link {say_end(expires)}. It can't be prolonged: 'ghostroll link {job}' makes a new one. Whoever has it"
+        " sees the pictures."
     )
 
 

@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from ghostroll.errors import TargetUnreachable, UsageError
+from ghostroll.errors import ClockUnset, TargetRefused, TargetUnreachable, UsageError
 from ghostroll.library.layout import show_path
 from ghostroll.library.manifest import describe_path
 from ghostroll.library.scrub import Checked, Finding, check_assets, find_foreign
 from ghostroll.model import Asset, Cause, Job, JobId, Safety, Stage
-from ghostroll.state import assets, tasks
+from ghostroll.state import assets, galleries, tasks
 from ghostroll.state import jobs as job_rows
+from ghostroll.state.galleries import PlacedGallery, Signed
+from ghostroll.station.cloud import Cloud
 from ghostroll.station.copy import want_renders
+from ghostroll.station.galleries import release_galleries
+from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.review import review_job, write_records
 from ghostroll.station.wiring import Wiring
 
@@ -81,20 +85,60 @@ def reread_files(wiring: Wiring, job_id: JobId) -> None:
         assets.reopen_failed(db, job_id)
 
 
-def want_gallery(wiring: Wiring, job_id: JobId) -> None:
-    """A job's gallery is to be written now, whatever it waited for. Raises UsageError where it has none."""
+def publish_job(wiring: Wiring, job_id: JobId) -> None:
+    """A job's galleries are to be written now, whatever they waited for: also one that was not to go up by itself.
+
+    Raises UsageError where it has none.
+    """
     job = require_job(wiring, job_id)
     with wiring.database.write() as db:
         if job.session_id is None:
             raise UsageError(_say_no_gallery(db, job))
         for other in job_rows.list_jobs_of_session(db, job.session_id):
-            tasks.unpark(db, (Cause.TARGET,), other.id)
-        tasks.want(db, Stage.PUBLISH, job_id, job.session_id)
-        tasks.hurry(db, Stage.PUBLISH, job.session_id)
+            tasks.unpark(db, BUCKET_CAUSES, other.id)
+        wiring.outage.end(wiring.clock.boot())
+        release_galleries(wiring, db, job_id, job.session_id)
+
+
+def want_link(wiring: Wiring, job_id: JobId) -> bool:
+    """A new link to a job's gallery is to be made; False where its gallery is a folder, whose link never changes.
+
+    Raises UsageError where there is no gallery, or it waits for `ghostroll publish`.
+    """
+    job = require_job(wiring, job_id)
+    cloud = wiring.cloud
+    with wiring.database.write() as db:
+        if job.session_id is None:
+            raise UsageError(_say_no_gallery(db, job))
+        gallery = None if cloud is None else galleries.find_gallery(db, job.session_id, cloud.place)
+        if cloud is None:
+            return False
+        if gallery is None or not gallery.released:
+            raise UsageError(f"job {job_id} is not published yet: 'ghostroll publish {job_id}' does it")
+        galleries.ask_for_link(db, gallery.id)
+        for other in job_rows.list_jobs_of_session(db, job.session_id):
+            tasks.unpark(db, BUCKET_CAUSES, other.id)
+        wiring.outage.end(wiring.clock.boot())
+        tasks.want(db, Stage.PUBLISH, job_id, gallery.id)
+        tasks.hurry(db, Stage.PUBLISH, gallery.id)
+    return True
+
+
+def is_link_settled(wiring: Wiring, job_id: JobId) -> bool:
+    """Whether the link that was asked for is there, or waits for something."""
+    cloud = wiring.cloud
+    with wiring.database.read() as db:
+        job = job_rows.get_job(db, job_id)
+        if job is None or job.session_id is None or cloud is None:
+            return True
+        gallery = galleries.find_gallery(db, job.session_id, cloud.place)
+        if gallery is None or not gallery.relink:
+            return True
+        return tasks.is_parked(db, Stage.PUBLISH, gallery.id)
 
 
 def check_gallery(wiring: Wiring, job_id: JobId) -> None:
-    """Raise TargetUnreachable where a job's gallery waits for the place that it is to be written to."""
+    """Raise TargetUnreachable, TargetRefused or ClockUnset where a job's gallery waits for the place it belongs in."""
     job = require_job(wiring, job_id)
     if job.session_id is None:
         return
@@ -106,13 +150,60 @@ def check_gallery(wiring: Wiring, job_id: JobId) -> None:
             if waits["stage"] == Stage.PUBLISH
         ]
     if waiting:
-        raise TargetUnreachable(
-            f"the gallery of job {job_id} can't be written: {waiting[0]['error'] or waiting[0]['cause']}"
+        cause = Cause(str(waiting[0]["cause"]))
+        sentence = f"the gallery of job {job_id} can't be written: {waiting[0]['error'] or cause}"
+        match cause:
+            case Cause.NETWORK_DOWN:
+                raise TargetUnreachable(sentence)
+            case Cause.CLOCK_UNSET:
+                raise ClockUnset(sentence)
+            case _:
+                raise TargetRefused(sentence)
+
+
+def describe_link(
+    db: sqlite3.Connection, cloud: Cloud | None, library: bytes, job_id: JobId
+) -> dict[str, Any]:
+    """Where a job's gallery is, with the link to it where it is in a bucket, for `--json`.
+
+    Raises UsageError where there is none yet, or none any more.
+    """
+    job = job_rows.get_job(db, job_id)
+    if cloud is None or job is None or job.session_id is None:
+        return describe_gallery(db, library, job_id)
+    gallery = galleries.find_gallery(db, job.session_id, cloud.place)
+    if gallery is None or not gallery.released:
+        raise UsageError(f"job {job_id} is not published yet: 'ghostroll publish {job_id}' does it")
+    if gallery.link is None:
+        raise UsageError(
+            f"job {job_id} has no link yet: try again in a moment, or see 'ghostroll show {job_id}'"
         )
+    session = job_rows.get_session(db, job.session_id).name
+    folder = os.path.join(library, session.encode())
+    return {
+        "job": job_id,
+        "session": session,
+        "publication": job.publication,
+        **describe_path("index", os.path.join(folder, b"index.html")),
+        **describe_path("session_dir", folder),
+        **link_fields(cloud, gallery, gallery.link),
+    }
+
+
+def link_fields(cloud: Cloud, gallery: PlacedGallery, signed: Signed) -> dict[str, Any]:
+    """The link to a gallery in a bucket, and until when it works."""
+    link = cloud.tell_link(gallery, signed)
+    local = None if link.expires is None else link.expires.astimezone()
+    return {
+        "target": "s3",
+        "link": link.address,
+        "expires": None if local is None else local.isoformat(timespec="seconds"),
+        "public": cloud.is_public,
+    }
 
 
 def describe_gallery(db: sqlite3.Connection, library: bytes, job_id: JobId) -> dict[str, Any]:
-    """Where a job's gallery is, for `--json`. Raises UsageError where there is none yet, or none any more."""
+    """Where a job's folder gallery is, for `--json`. Raises UsageError where there is none yet, or none any more."""
     job = job_rows.get_job(db, job_id)
     if job is None:
         raise UsageError(f"there is no job {job_id}: 'ghostroll jobs' lists them")
@@ -133,7 +224,10 @@ def describe_gallery(db: sqlite3.Connection, library: bytes, job_id: JobId) -> d
         "publication": job.publication,
         **describe_path("index", index),
         **describe_path("session_dir", folder),
+        "target": "folder",
         "link": "file://" + quote_from_bytes(index),
+        "expires": None,
+        "public": False,
     }
 
 

@@ -15,9 +15,12 @@ from ghostroll.errors import CardGone
 from ghostroll.library.copying import ContentClaims
 from ghostroll.library.durable import Folders
 from ghostroll.library.identity import Library
-from ghostroll.model import Cause, JobId, SessionId, Volume
+from ghostroll.model import Cause, GalleryId, JobId, SessionId, Volume
 from ghostroll.observe.meter import Meter
 from ghostroll.state.database import Database
+from ghostroll.state.galleries import Signed
+from ghostroll.station.cloud import Cloud
+from ghostroll.station.outage import Outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,9 @@ class Wiring:
     meter: Meter
     log: structlog.stdlib.BoundLogger
     folders: Folders = field(default_factory=Folders)
+    cloud: Cloud | None = None  # the bucket, where there is one
+    renew_at: float = 0.0  # boot time of the next look at addresses that die
+    outage: Outage = field(default_factory=Outage)  # why nothing goes to the bucket just now
     claims: ContentClaims = field(default_factory=ContentClaims)
     slots: dict[JobId, Slot] = field(default_factory=dict)
     review_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,12 +71,15 @@ class Wiring:
     outdated: set[SessionId] = field(
         default_factory=set
     )  # sessions whose records on disk name what has moved away
-    published: dict[SessionId, float] = field(
+    published: dict[GalleryId, float] = field(
         default_factory=dict
     )  # boot time until which a gallery may rest
+    written: dict[GalleryId, float] = field(default_factory=dict)  # boot time of a gallery's last writing
     first_picture: dict[JobId, float] = field(default_factory=dict)  # boot time
     # Whether the card of this job holds another volume that is not safe yet; only who sees all volumes can tell.
     is_half_safe: Callable[[JobId], bool] = lambda _job: False
+    linked: dict[GalleryId, Signed] = field(default_factory=dict)  # links that were told of
+    unconfirmed: set[JobId] = field(default_factory=set)  # told that the bucket has all, without checksums
     half_safe: set[JobId] = field(default_factory=set)  # secured, and their card must stay in
     growing: set[JobId] = field(default_factory=set)  # galleries that were not complete when last told of
     waiting: set[Cause] = field(default_factory=set)  # causes that were told of and did not go away yet

@@ -102,46 +102,67 @@ function placeTiles(day, wanted) {
   }
 }
 
+/** The picture's tile. One that was loaded is kept; one that was not gets another try from a new address. */
 function tileOf(item) {
   const known = tiles.get(item.key);
-  if (known?.thumb === item.thumb) return known;
+  if (known && !(known.broken && known.thumb !== item.thumb)) {
+    if (known.link) known.link.href = item.share; // the newest lives longest
+    return known;
+  }
   known?.element.remove();
-  const tile = { element: makeTile(item), thumb: item.thumb };
+  const tile = makeTile(item);
   tiles.set(item.key, tile);
   return tile;
 }
 
 function makeTile(item) {
-  const tile = document.createElement("li");
-  tile.className = item.clip ? "tile clip" : "tile";
-  tile.dataset.key = item.key;
+  const element = document.createElement("li");
+  const tile = { element, thumb: item.thumb, link: null, broken: false };
+  element.className = item.clip ? "tile clip" : "tile";
+  element.dataset.key = item.key;
   const name = document.createElement("bdi");
   name.textContent = item.name;
   if (!item.share || !item.thumb) {
-    tile.classList.add("broken");
-    tile.append(name);
+    element.classList.add("broken");
+    element.append(name);
     return tile;
   }
-  const link = document.createElement("a");
+  tile.link = document.createElement("a");
+  tile.link.href = item.share;
+  tile.link.title = item.name;
+  const image = makeImage(item);
+  element.classList.add("loading");
+  loadPicture(image, item, "thumb", (there) => {
+    element.classList.remove("loading");
+    tile.broken = !there;
+    element.classList.toggle("broken", tile.broken);
+    if (tile.broken) tile.link.append(name);
+  });
+  if (image.complete) element.classList.remove("loading");
+  tile.link.append(image);
+  element.append(tile.link);
+  return tile;
+}
+
+function makeImage(item) {
   const image = document.createElement("img");
-  link.href = item.share;
-  link.title = item.name;
   image.alt = [item.clip ? `Clip ${item.name}` : item.name, item.taken?.clock].filter(Boolean).join(", ");
   image.width = item.width;
   image.height = item.height;
   image.loading = "lazy";
   image.decoding = "async";
   image.draggable = false;
-  image.addEventListener("load", () => tile.classList.remove("loading"));
-  image.addEventListener("error", () => {
-    tile.classList.replace("loading", "broken");
-    link.append(name);
-  });
-  image.src = item.thumb;
-  if (!image.complete) tile.classList.add("loading");
-  link.append(image);
-  tile.append(link);
-  return tile;
+  return image;
+}
+
+/** Another try for the tiles that could not be loaded. */
+function retryBroken() {
+  for (const [key, tile] of tiles) {
+    if (!tile.broken || tile.element.contains(document.activeElement)) continue;
+    tile.element.remove();
+    tiles.delete(key);
+  }
+  mountNear();
 }
 
 /** The first picture to be seen in the window and how far from its top; null at the page's top. */

@@ -23,38 +23,46 @@ function showPicture(key) {
   const item = items[index];
   frame.style.setProperty("--width", item.width);
   frame.style.setProperty("--height", item.height);
-  setSource(small, item.thumb);
-  frame.classList.add("loading");
-  setSource(picture, item.share);
+  loadFrame(item);
   picture.alt = item.name;
-  reveal(byId("broken"), !item.share);
   byId("picture-name").textContent = item.name;
   byId("picture-time").textContent = item.taken ? `${sayDay(item.taken)}, ${item.taken.clock}` : "";
   byId("picture-camera").textContent = item.camera;
   byId("picture-caption").textContent = item.caption;
   reveal(byId("picture-clip"), item.clip);
-  setSource(byId("download"), item.share, "href");
-  reveal(byId("download"), item.share);
   sayPosition();
-  ahead = [items[index + 1], items[index - 1]].filter((next) => next?.share).map((next) => {
-    const image = new Image();
-    image.src = next.share;
-    return image;
+  ahead = [items[index + 1], items[index - 1]].filter((next) => next?.share).map(preload);
+}
+
+/** The thumbnail at once, the picture over it as soon as it is there. */
+function loadFrame(item) {
+  if (item.thumb) loadPicture(small, item, "thumb", () => {});
+  else forget(small);
+  frame.classList.add("loading");
+  reveal(byId("broken"), !item.share);
+  if (!item.share) return forget(picture);
+  return loadPicture(picture, item, "share", (there) => {
+    frame.classList.toggle("loading", !there);
+    byId("broken").textContent = over ? EXPIRED.join(" ") : "This picture could not be loaded.";
+    reveal(byId("broken"), !there);
   });
 }
 
-function setSource(element, address, attribute = "src") {
-  if (address) element[attribute] = address;
-  else element.removeAttribute(attribute);
+function forget(image) {
+  image.onload = null;
+  image.removeAttribute("src");
 }
 
-/** The counter and the buttons; also after the gallery grew around the picture shown. */
+/** The counter, the buttons and the downloads; also after the gallery changed around the picture shown. */
 function sayPosition() {
   const index = indexOf.get(current);
   if (index === undefined) return;
   byId("position").textContent = `${(index + 1).toLocaleString("en")} / ${items.length.toLocaleString("en")}`;
   byId("previous").disabled = index === 0;
   byId("next").disabled = index === items.length - 1;
+  const item = items[index];
+  offer(byId("download"), item.share);
+  offer(byId("original"), over ? null : item.original);
 }
 
 function turnTo(index) {
@@ -65,8 +73,6 @@ function turnBy(step) {
   turnTo(indexOf.get(current) + step);
 }
 
-picture.addEventListener("load", () => frame.classList.remove("loading"));
-picture.addEventListener("error", () => reveal(byId("broken"), true));
 byId("previous").addEventListener("click", () => turnBy(-1));
 byId("next").addEventListener("click", () => turnBy(1));
 byId("close").addEventListener("click", () => box.close());

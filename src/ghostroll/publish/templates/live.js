@@ -1,67 +1,121 @@
-// How the gallery grows while it is looked at. From a server the page asks for gallery.json again; from
-// a disk, where fetch() fails, it loads itself again when nobody would notice. Once complete: never more.
+// How the gallery grows while it is looked at: gallery.json is asked for again and again, and once it is
+// complete never more. Only a picture that fails to load asks once more: its address may have a successor.
 
 const SOONEST = 2000; // milliseconds; each time nothing is new, wait half as long again
 const LATEST = 30000;
-const UNDISTURBED = 3000; // since the last key, finger or wheel, before the page may reload itself
+const PER_LENGTH = 1 / 500; // milliseconds a character: a long list is not asked for every two seconds
+const RECENT = 30000; // an answer so new knows of no newer address
+const LONG = 3600000; // who comes back after so long gets new addresses
 const ANEW = 8; // of so many polls one passes every cache: times by the second can hide a change
-const later = (delay) => Math.min(LATEST, delay * 1.5);
+const REFUSALS = new Set([400, 401, 403]);
+const PATIENCE = 4; // answers without a gallery before the first one: to who may not list, a store says 403 for 404
+const EXPIRED = ["This link has expired.", "Ask whoever sent it to you for a new one."];
+const TROUBLE = ["No connection just now.", "Trying again."];
 
-let delay = SOONEST;
-let polls = 0;
-let failures = 0;
+const own = byId("gallery").dataset.address; // of a page in a bucket
+const address = own ?? "gallery.json";
 let known = ""; // the text of the last gallery.json
+let complete = false;
+let over = false; // the link has expired
+let asking = null; // the question on its way
+let askedAt = -Infinity;
+let questions = 0;
+let failures = 0;
+let refusals = 0;
+let delay = SOONEST;
+let timer = 0;
 
-async function poll() {
-  if (document.hidden) return document.addEventListener("visibilitychange", poll, { once: true });
+/** Ask for gallery.json, once at a time, and show what is new in it. True where there was an answer. */
+function ask() {
+  asking ??= fetchGallery().finally(() => { asking = null; });
+  return asking;
+}
+
+async function fetchGallery() {
+  askedAt = Date.now();
+  questions += 1;
   try {
-    polls += 1;
-    const cache = polls % ANEW ? "no-cache" : "reload";
-    const answer = await fetch("gallery.json", { cache, signal: AbortSignal.timeout(LATEST) });
-    if (!answer.ok) throw new Error(`gallery.json: ${answer.status}`);
+    const cache = questions % ANEW ? "no-cache" : "reload";
+    const answer = await fetch(address, { cache, signal: AbortSignal.timeout(LATEST) });
     const text = await answer.text();
+    if (answer.status === 404 && isAwaited()) return false;
+    if (REFUSALS.has(answer.status)) return refuse(text);
+    if (!answer.ok) throw new Error(`gallery.json: ${answer.status}`);
     const gallery = readGallery(text);
-    const news = text !== known || failures > 0;
-    delay = text === known ? later(delay) : SOONEST;
+    const [news, back] = [text !== known, failures > 0];
     failures = 0;
+    refusals = 0;
+    delay = news ? SOONEST + text.length * PER_LENGTH : later(delay);
     known = text;
-    if (news) showGallery(gallery);
-    if (gallery.state === "complete") return undefined;
+    if (news || back) showGallery(gallery);
+    if (back) retryPictures();
+    notify();
+    return true;
   } catch {
     delay = later(delay);
     failures += 1;
-    if (failures > 1) byId("status").textContent = "No connection just now, trying again";
+    if (failures > 1 || !known) notify(TROUBLE);
+    return false;
   }
-  return setTimeout(poll, delay);
 }
 
-/** Reload the page from its disk, as long as it is live, and come back to the same place. */
-function watchFile({ state, total, items, failed }) {
-  const now = [state, total, items.length, failed.length].join();
-  const before = history.state?.watch;
-  const wait = before?.now === now ? later(before.wait) : SOONEST;
-  let touched = -Infinity;
-  for (const type of ["keydown", "pointerdown", "pointermove", "scroll", "touchmove", "wheel"]) {
-    addEventListener(type, () => { touched = performance.now(); }, { passive: true });
-  }
-  const reload = () => {
-    if (document.hidden || box.open || performance.now() - touched < UNDISTURBED) return setTimeout(reload, 1000);
-    const focus = document.activeElement?.closest(".tile")?.dataset.key;
-    history.scrollRestoration = "manual";
-    history.replaceState({ watch: { now, wait }, back: { place: findPlace(), focus, open: byId("failed").open } }, "");
-    return location.reload();
-  };
-  setTimeout(reload, wait);
+/** Before the first answer some patience: gallery.json may come a moment after the page. */
+function isAwaited() {
+  refusals += 1;
+  delay = later(delay);
+  return !known && refusals < PATIENCE;
 }
 
-/** After a reload of our own: the scroll place, the focus and the open list as they were. */
-function comeBack() {
-  const { back, watch } = history.state ?? {};
-  history.replaceState(watch ? { watch } : null, ""); // once: a person's own reload starts afresh
-  // Only then is the browser past restoring a place of its own, from before the pictures came.
-  addEventListener("pageshow", () => setTimeout(() => { history.scrollRestoration = "auto"; }));
-  if (!back) return;
-  byId("failed").open = back.open;
-  keepPlace(back.place);
-  tiles.get(back.focus)?.element.querySelector("a")?.focus({ preventScroll: true });
+/** A refusal is final where it says so, after an answer, and when patience ends. */
+function refuse(text) {
+  if (isAwaited() && !/expired/i.test(text)) return false;
+  over = true;
+  notify(EXPIRED);
+  byId("status").textContent = items.length ? count(items.length, "picture") : "";
+  offer(byId("archive"), null);
+  document.body.dataset.state = "expired";
+  if (box.open) sayPosition();
+  return false;
 }
+
+async function poll() {
+  clearTimeout(timer);
+  if (document.hidden) return document.addEventListener("visibilitychange", poll, { once: true });
+  await ask();
+  clearTimeout(timer);
+  if (!complete && !over) timer = setTimeout(poll, delay);
+  return undefined;
+}
+
+/** For an address that died: ask once more, unless there was an answer just now. */
+async function askAnew() {
+  if (asking) return asking;
+  if (over || location.protocol === "file:" || Date.now() - askedAt < RECENT) return false;
+  return ask();
+}
+
+/** What stands in the way of the gallery, where the reader sees it. */
+function notify([what, todo] = ["", ""]) {
+  byId("trouble").textContent = what;
+  byId("remedy").textContent = todo;
+  reveal(byId("notice"), what);
+}
+
+/** Once there is a connection again: another try for what could not be loaded. */
+function retryPictures() {
+  retryBroken();
+  if (box.open && !byId("broken").hidden) showPicture(current);
+}
+
+function later(wait) {
+  return Math.min(LATEST, wait * 1.5);
+}
+
+addEventListener("online", async () => {
+  if (over || location.protocol === "file:") return;
+  if (!complete) await poll();
+  retryPictures();
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && complete && own && Date.now() - askedAt > LONG) askAnew();
+});

@@ -3,18 +3,23 @@
 /** Show a gallery. Where the reader is, and a picture that is open, stay as they are. */
 function showGallery(gallery) {
   const place = findPlace();
+  complete = gallery.state === "complete";
   byId("span").textContent = saySpan(gallery.items);
+  document.title = byId("span").textContent || byId("session").textContent;
   byId("status").textContent = sayState(gallery);
   const progress = byId("progress");
   progress.max = Math.max(1, gallery.total, gallery.items.length);
   progress.value = gallery.items.length;
-  reveal(progress, gallery.state !== "complete");
+  reveal(progress, !complete);
+  byId("archive-words").textContent = sayArchive(gallery);
+  offer(byId("archive"), gallery.archive);
   reveal(byId("empty"), !gallery.items.length);
-  byId("empty").textContent = sayEmpty(gallery);
+  byId("empty-words").textContent = sayEmpty(gallery);
   showFailed(gallery.failed);
   showItems(gallery.items);
   keepPlace(place);
-  if (box.open) sayPosition();
+  if (box.open && byId("broken").hidden) sayPosition();
+  else if (box.open) showPicture(current); // its address may be a new one
   document.body.dataset.state = gallery.state;
 }
 
@@ -32,11 +37,13 @@ function showFailed(failed) {
   }));
 }
 
-known = byId("gallery").textContent;
-const published = readGallery(known);
-showGallery(published);
-comeBack();
-if (published.state !== "complete") {
-  if (location.protocol === "file:") watchFile(published);
-  else setTimeout(poll, SOONEST);
+if (own === undefined) {
+  known = byId("gallery").textContent;
+  const published = readGallery(known);
+  showGallery(published);
+  comeBack();
+  if (!complete && location.protocol === "file:") watchFile(published);
+  else if (!complete) timer = setTimeout(poll, SOONEST);
+} else {
+  poll();
 }

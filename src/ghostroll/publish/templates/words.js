@@ -4,12 +4,21 @@
 const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const WEEKDAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
+const UNITS = ["kB", "MB", "GB", "TB"];
+
 const byId = (id) => document.getElementById(id);
 const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 /** Hide or show without a style attribute, which the page's policy forbids. */
 function reveal(element, shown) {
   element.hidden = !shown;
+}
+
+/** A link to an address, hidden where there is none. */
+function offer(link, address) {
+  if (address) link.href = address;
+  else link.removeAttribute("href");
+  reveal(link, address);
 }
 
 /** The address, if it may be loaded or linked to: below this page, or http(s). Else null. */
@@ -38,7 +47,7 @@ function readItem(item) {
   const height = Number(item.height) > 0 ? Number(item.height) : 2;
   const share = safeAddress(String(item.share));
   return {
-    key: String(item.share).split("?")[0], // a new signature is not a new picture
+    key: bareAddress(String(item.share)), // a new signature is not a new picture
     name: String(item.name),
     camera: String(item.camera ?? ""),
     caption: String(item.caption ?? ""),
@@ -46,6 +55,7 @@ function readItem(item) {
     taken: parseTaken(item.taken),
     share,
     thumb: safeAddress(String(item.thumb)),
+    original: item.original ? safeAddress(String(item.original)) : null,
     width,
     height,
   };
@@ -61,6 +71,8 @@ function readGallery(text) {
     total: Number(gallery.total),
     items: [...items.values()],
     failed: gallery.failed.map(({ name, error }) => ({ name: String(name), error: String(error) })),
+    archive: gallery.archive ? safeAddress(String(gallery.archive.address)) : null,
+    archiveBytes: Number(gallery.archive?.bytes) || 0,
   };
 }
 
@@ -86,11 +98,22 @@ function saySpan(items) {
 
 function sayState({ state, total, items }) {
   const here = items.length;
-  if (state !== "complete") {
-    if (!here) return "The first pictures are on their way";
-    return `${here.toLocaleString("en")} of ${count(Math.max(total, here), "picture")}, more are coming`;
-  }
-  return here ? `${count(here, "picture")}, complete` : "No pictures";
+  const said = here.toLocaleString("en");
+  if (state === "complete") return here ? `${count(here, "picture")}, complete` : "No pictures";
+  if (!here) return "The first pictures are on their way";
+  if (total <= here) return `${count(here, "picture")}, more are coming`;
+  return `${said} of ${count(total, "picture")}, ${(total - here).toLocaleString("en")} still to come`;
+}
+
+function sayArchive({ archiveBytes }) {
+  return `Download all, ${saySize(archiveBytes)}`;
+}
+
+function saySize(bytes) {
+  let [number, unit] = [bytes, 0];
+  for (; unit < UNITS.length && Math.round(number) >= 1000; unit += 1) number /= 1000;
+  if (!unit) return count(number, "byte");
+  return `${number.toFixed(Number(number.toFixed(1)) < 10 ? 1 : 0)} ${UNITS[unit - 1]}`;
 }
 
 function sayEmpty({ state }) {

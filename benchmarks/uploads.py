@@ -1,0 +1,218 @@
+"""How fast pictures get into a bucket, and what it costs, beside others who send the same files.
+
+Everybody sends the same folder to the same server on this machine, over the same line, in turns. The seconds of a
+transfer are those of the whole process less those of the same process with an empty folder over the same line, which
+are told apart: a station starts once, a sync each time. CPU seconds are the client's alone, less the start as well.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# The store and the line of the tests.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from measuring import Cost, Figure, give_up, measure, option_parser, report
+from senders import ADAPTING, AWS, OURS, RCLONE, RCLONE_TUNED, Sender, Sending, find_senders
+from staging import open_stage
+from stores import Store, serve_rclone
+from wires import open_wire
+
+_MEMORY = "/dev/shm"  # noqa: S108  # a folder of our own is made in it
+_SIZES = {"share": 500_000, "thumbs": 40_000}  # bytes of a rendition, about
+_THREADS = (1, 4, 8, 16)
+_FEWER = 5  # times fewer files where each takes long
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From the client to the store: seconds there and back, and megabits a second; zeros are no line at all."""
+
+    name: str
+    round_trip: float
+    megabits: float
+
+    def takes_long(self, threads: int) -> bool:
+        """Whether a few files take long enough to be measured."""
+        return self.round_trip > 0 and (threads == 1 or self.megabits < 100)
+
+
+_WAYS = (Way("no delay", 0, 0), Way("40 ms, 50 Mbit/s", 0.04, 50), Way("40 ms, 1 Gbit/s", 0.04, 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a sender took for so many files, and what it took for none."""
+
+    files: int
+    whole: Cost
+    start: Cost
+
+    @property
+    def speed(self) -> float:
+        """Files a second, without the start."""
+        return self.files / (self.whole.wall - self.start.wall)
+
+    @property
+    def speed_with_start(self) -> float:
+        """Files a second of the whole process."""
+        return self.files / self.whole.wall
+
+    @property
+    def cost(self) -> float:
+        """CPU milliseconds a file, without the start."""
+        return 1000 * (self.whole.cpu - self.start.cpu) / self.files
+
+
+Cell = dict[str, list[Taken]]  # of every sender, in rounds
+
+
+def main() -> None:
+    """Every line with every number of threads."""
+    options = _read_options()
+    with open_stage(options.cache) as stage, tempfile.TemporaryDirectory(dir=_MEMORY) as memory:
+        try:
+            bench = _Bench(Path(memory), find_senders(stage.folder))
+            with serve_rclone(bench.place / "store") as store:
+                figures = [*_compare(_take_all(bench, store, options))]
+        except pytest.skip.Exception as obstacle:  # what the store of the tests lacks
+            give_up(str(obstacle.msg))
+    report(options, [*figures, *bench.tell_starts()])
+
+
+def _read_options() -> argparse.Namespace:
+    parser = option_parser("how fast pictures get into a bucket, beside rclone and aws")
+    parser.add_argument("--rounds", type=int, default=3, help="of everything")
+    parser.add_argument(
+        "--files", type=int, default=400, help=f"of a run; {_FEWER} times fewer on a slow line"
+    )
+    parser.add_argument("--threads", type=int, default=max(_THREADS), help=f"at most, of {_THREADS}")
+    options = parser.parse_args()
+    if min(options.rounds, options.files, options.threads) <= 0:
+        parser.error("rounds, files and threads must be more than 0")
+    return options
+
+
+def _take_all(bench: "_Bench", store: Store, options: argparse.Namespace) -> dict[str, Cell]:
+    cells = {}
+    for way in _WAYS:
+        with _open_way(store, way) as reached:
+            for threads in (number for number in _THREADS if number <= options.threads):
+                files = max(2, options.files // (_FEWER if way.takes_long(threads) else 1))
+                name = f"{way.name}, {threads} at once"
+                cells[name] = bench.take(reached, threads, files, options.rounds)
+    return cells
+
+
+@contextlib.contextmanager
+def _open_way(store: Store, way: Way) -> Iterator[Store]:
+    if not way.round_trip:
+        yield store
+        return
+    with open_wire(store.address, rtt=way.round_trip, bits_per_second=way.megabits * 1e6) as wire:
+        yield store.at(wire.endpoint)
+
+
+class _Bench:
+    """Senders, and folders in memory that they send."""
+
+    def __init__(self, place: Path, senders: Sequence[Sender]) -> None:
+        self.place = place
+        self._senders = list(senders)
+        self._starts: dict[str, list[Cost]] = {}
+        self._runs = 0
+
+    def take(self, store: Store, threads: int, files: int, rounds: int) -> Cell:
+        """Have every sender send as many files, in turns that begin with another one each round."""
+        folder, nothing = self._make_folder(files), self._make_folder(0)
+        cell: Cell = {sender.name: [] for sender in self._senders}
+        for _ in range(rounds):
+            for sender in self._senders:
+                start = self._send(sender, store, threads, nothing)
+                whole = self._send(sender, store, threads, folder)
+                self._starts.setdefault(sender.name, []).append(start)
+                cell[sender.name].append(Taken(files, whole, start))
+            self._senders.append(self._senders.pop(0))
+        return cell
+
+    def tell_starts(self) -> list[Figure]:
+        """What each sender takes with nothing to send, over all lines."""
+        return [
+            Figure(f"{what} of {name} with nothing to send", "s", tuple(getattr(cost, key) for cost in costs))
+            for what, key in (("seconds", "wall"), ("CPU seconds", "cpu"))
+            for name, costs in sorted(self._starts.items())
+        ]
+
+    def _send(self, sender: Sender, store: Store, threads: int, folder: Path) -> Cost:
+        self._runs += 1
+        prefix = f"run-{self._runs}"
+        command, environment = sender.tell(Sending(folder, store, prefix, threads))
+        cost = measure([str(part) for part in command], environment)
+        there = self.place / "store" / store.bucket / prefix
+        if cost.code != 0 or _list_sizes(there) != _list_sizes(folder):
+            give_up(f"{sender.name} did not send everything: exit code {cost.code}")
+        shutil.rmtree(there, ignore_errors=True)
+        return cost
+
+    def _make_folder(self, files: int) -> Path:
+        """Half of them share pictures, half thumbs, no two of one size; noise, as a JPEG is to whoever sends it."""
+        folder = self.place / f"files-{files}"
+        folder.mkdir(exist_ok=True)
+        rng = random.Random(files)
+        for number in range(files):
+            name, size = list(_SIZES.items())[number % len(_SIZES)]
+            (folder / name).mkdir(exist_ok=True)
+            (folder / name / f"IMG_{number:04}.jpg").write_bytes(
+                os.urandom(round(size * rng.uniform(0.7, 1.3)))
+            )
+        return folder
+
+
+def _list_sizes(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def _compare(cells: dict[str, Cell]) -> Iterator[Figure]:
+    """Ghostroll beside each of the others: how fast without the start, how fast with it, and at what cost."""
+    for name, cell in cells.items():
+        for other in cell:
+            if other not in (OURS, ADAPTING):
+                yield _figure(f"{name}: files a second, beside {other}", "", cell, (OURS, other), "speed")
+        fastest = _find_fastest(cell, "speed")
+        label = f"{name}: the same, threads left to ghostroll, beside {fastest}"
+        yield _figure(label, "", cell, (ADAPTING, fastest), "speed")
+    for name, cell in cells.items():
+        fastest = _find_fastest(cell, "speed_with_start")
+        label = f"{name}: files a second with the start, beside {fastest}"
+        yield _figure(label, "", cell, (OURS, fastest), "speed_with_start")
+    for name, cell in cells.items():
+        for other in cell:
+            if other not in (OURS, ADAPTING):
+                yield _figure(f"{name}: CPU a file, beside {other}", "ms", cell, (OURS, other), "cost")
+
+
+def _find_fastest(cell: Cell, what: str) -> str:
+    """Of those that are programs for it."""
+    there = [other for other in (RCLONE, RCLONE_TUNED, AWS) if other in cell]
+    return max(there, key=lambda other: statistics.median(getattr(taken, what) for taken in cell[other]))
+
+
+def _figure(name: str, unit: str, cell: Cell, pair: tuple[str, str], what: str) -> Figure:
+    values, floors = (tuple(getattr(taken, what) for taken in cell[each]) for each in pair)
+    return Figure(name, unit, values, floors)
+
+
+if __name__ == "__main__":
+    main()

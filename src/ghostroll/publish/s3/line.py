@@ -1,0 +1,197 @@
+"""What every request goes through: one shared client, a turn at the gate, a way to cut it, a sentence for its failure."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ghostroll.errors import GhostrollError, TargetRefused, TargetUnreachable
+from ghostroll.model import Sha256
+from ghostroll.publish.s3.bandwidth import Bandwidth
+from ghostroll.publish.s3.body import PIECE, Body, Cut, Reader
+from ghostroll.publish.s3.client import make_client, make_session
+from ghostroll.publish.s3.pace import Gate, start_pace
+from ghostroll.publish.s3.place import Place
+from ghostroll.publish.s3.refusals import concerns_credentials, means_overload, refuse, refuse_answer
+
+Check = Callable[[], None]
+Progress = Callable[[int], None]
+
+
+class Declined(Exception):
+    """The store answered with a status that the caller asked to hear of."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Line:
+    """One place, one client, all threads."""
+
+    def __init__(self, place: Place, environ: Mapping[str, str] = os.environ) -> None:
+        self.place = place
+        self.gate = Gate(start_pace(place.threads, place.most_threads))
+        self.bandwidth = Bandwidth(place.bandwidth_mbit)
+        self.is_conditional = True  # until the store answers 501 to If-None-Match
+        self.parrots: bool | None = None  # whether the store gives back checksums that it never compared
+        self.keeps_checksums = True  # until an object that was sent with one is seen without
+        self._environ = environ
+        self._making = threading.Lock()
+        self._client: Any = None
+        self._session: Any = None
+        self._here = threading.local()
+
+    def open(self) -> tuple[Any, Any]:
+        """The session and its client, made when first needed and again after wrong credentials.
+
+        Raises TargetRefused for a configuration that boto3 can't use.
+        """
+        with self._making:
+            if self._client is None:
+                self._session, self._client = self._make()
+            return self._session, self._client
+
+    def close(self) -> None:
+        """Close the connections. A later request would open new ones."""
+        with self._making:
+            client, self._client, self._session = self._client, None, None
+        if client is not None:
+            client.close()
+
+    def call(
+        self,
+        operation: str,
+        key: str,
+        *,
+        check: Check,
+        declines: frozenset[int] = frozenset(),
+        weight: int = 0,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """One request of the client. Raises Declined for an error status in `declines`.
+
+        Raises what `check` raised, at once and as it is, also from the middle of a body; else TargetUnreachable,
+        TargetRefused, ClockUnset or TransientError, in one sentence.
+        """
+        check()
+        with self.gate.turn(weight, check):
+            return self._attempt(
+                operation, check, declines, {"Bucket": self.place.bucket, "Key": key, **more}
+            )
+
+    def body(
+        self,
+        reader: Reader,
+        size: int,
+        *,
+        check: Check,
+        progress: Progress,
+        sha256: Sha256 | None = None,
+        asks_first: bool = False,
+    ) -> Body:
+        """What is sent, at the line's bandwidth and cut by `check`."""
+        return Body(
+            reader,
+            size,
+            before=lambda amount: self.bandwidth.take(amount, check),
+            progress=progress,
+            sha256=sha256,
+            piece=min(PIECE, self.bandwidth.piece or PIECE),
+            asks_first=asks_first,
+        )
+
+    def _attempt(
+        self, operation: str, check: Check, declines: frozenset[int], parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # boto3 is only there once it is needed
+        from botocore.parsers import ResponseParserError  # noqa: PLC0415  # as above
+
+        client = self.open()[1]
+        failure: BaseException
+        try:
+            with self._checking(check):
+                answer: dict[str, Any] = getattr(client, operation)(**parameters)
+        except Cut as cut:
+            failure = cut.reason
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            failure = self._judge(error, client, declines)
+        else:
+            if answer["ResponseMetadata"].get("RetryAttempts"):
+                self.gate.ease()
+            return answer
+        # Outside the handler: nothing of botocore, which holds keys and addresses, hangs on what is raised.
+        raise failure
+
+    def _judge(self, error: Exception, client: Any, declines: frozenset[int]) -> Exception:
+        response = getattr(error, "response", None) or {}
+        status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        code = str(response.get("Error", {}).get("Code", ""))
+        if status in declines and code != "NoSuchBucket":
+            return Declined(status)
+        if means_overload(error):
+            self.gate.ease()
+        if concerns_credentials(error):
+            self._forget(client)
+        return refuse(error, self.place)
+
+    @contextmanager
+    def _checking(self, check: Check) -> Iterator[None]:
+        """While it lasts, `check` is also asked before each attempt of botocore on this thread."""
+        self._here.check = check
+        try:
+            yield
+        finally:
+            self._here.check = None
+
+    def _before_attempt(self, **_: Any) -> None:
+        check = getattr(self._here, "check", None)
+        if check is None:
+            return
+        try:
+            check()
+        except BaseException as reason:  # noqa: BLE001  # whatever it is has to get through botocore as it is
+            raise Cut(reason) from None
+
+    def _make(self) -> tuple[Any, Any]:
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415  # as above
+
+        failure: GhostrollError
+        try:
+            session = make_session(self._environ)
+            client = make_client(session, self.place)
+        except BotoCoreError as error:
+            failure = refuse(error, self.place)
+        except ValueError:
+            failure = TargetRefused("publish.s3.endpoint_url is no address of a store: correct it.")
+        else:
+            client.meta.events.register_first("before-send.s3", self._before_attempt)
+            client.meta.events.register_first("needs-retry.s3", self._stop_at_other_region)
+            return session, client
+        raise failure
+
+    def _stop_at_other_region(self, response: Any = None, **_: Any) -> None:
+        """Don't follow a bucket to another region: uploads would arrive, and every presigned address be refused."""
+        if response is None:
+            return
+        code = response[1].get("Error", {}).get("Code", "")
+        if response[0].status_code in (301, 302, 307) or code in (
+            "AuthorizationHeaderMalformed",
+            "PermanentRedirect",
+        ):
+            raise Cut(refuse_answer(response[1], self.place))
+
+    def _forget(self, client: Any) -> None:
+        """The next request reads the credentials anew: a person may have given others."""
+        with self._making:
+            if self._client is client:
+                self._client = self._session = None
+
+
+def ensure_store_answered(answer: Mapping[str, Any], place: Place) -> None:
+    """Raise TargetUnreachable where a PUT was answered by something that keeps nothing, such as a login page."""
+    if not answer.get("ETag"):
+        raise TargetUnreachable(
+            f"What answers for {place.host} is no S3 store, perhaps a network's login page; uploads go on by themselves once it is passed."
+        )

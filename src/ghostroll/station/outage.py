@@ -1,0 +1,60 @@
+"""A bucket that can't be used: what it waits for, and when it is tried again."""
+
+from dataclasses import dataclass
+
+from ghostroll.model import Cause
+
+BUCKET_CAUSES = (Cause.NETWORK_DOWN, Cause.TARGET, Cause.CLOCK_UNSET)
+_SOONEST = {Cause.NETWORK_DOWN: 2.0, Cause.CLOCK_UNSET: 5.0}  # seconds until the first try
+_LATEST = {Cause.NETWORK_DOWN: 60.0, Cause.CLOCK_UNSET: 60.0}
+_REFUSED = (10.0, 300.0)  # where a person must change something first
+_WORTH_WAITING = 20.0  # seconds: a command in the foreground waits so long for a network that failed just now
+_LASTING = 120.0  # seconds without trouble, after which the next one is a new one
+
+
+@dataclass(slots=True)
+class Outage:
+    """At most one at a time, for everything that needs the bucket. Times are boot-time seconds.
+
+    One task is tried at a time, seldom enough to cost nothing, and what it meets is what all others wait for.
+    """
+
+    cause: Cause | None = None
+    error: str = ""
+    began: float = 0.0
+    try_at: float = 0.0
+    _pause: float = 0.0
+    _ended: float = -_LASTING
+
+    def meet(self, cause: Cause, error: str, now: float) -> bool:
+        """Something that needs the bucket met this; whether that is news."""
+        soonest = _SOONEST.get(cause, _REFUSED[0])
+        latest = _LATEST.get(cause, _REFUSED[1])
+        news = cause is not self.cause
+        if self.cause is None:
+            self.began = now
+            self._pause = max(soonest, self._pause if now - self._ended < _LASTING else 0.0)
+        elif news:
+            self._pause = soonest
+        self.cause, self.error = cause, error
+        if now >= self.try_at:  # of many that fail together, one counts
+            self._pause = min(latest, max(soonest, self._pause))
+            self.try_at = now + self._pause
+            self._pause = min(latest, 2 * self._pause)
+        return news
+
+    def end(self, now: float) -> None:
+        """The bucket took something: everything may go on."""
+        self.cause, self.error, self._ended, self.try_at = None, "", now, 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Whether one task should be tried now."""
+        return self.cause is not None and now >= self.try_at
+
+    def note_try(self, now: float) -> None:
+        """One is being tried: the next follows only after that one had its time."""
+        self.try_at = now + self._pause
+
+    def is_young(self, now: float) -> bool:
+        """Whether a person who watches would rather wait a moment."""
+        return self.cause is Cause.NETWORK_DOWN and now - self.began < _WORTH_WAITING

@@ -1,0 +1,111 @@
+"""A session's page in the bucket: the link first, then what is in it, each time a little more."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+
+from ghostroll.library.durable import library_errors
+from ghostroll.model import Gallery, JobId, Source
+from ghostroll.publish.gallery import build_gallery_json, render_index
+from ghostroll.publish.link import write_link
+from ghostroll.publish.s3.keys import gallery_headers, pack_gallery, page_headers
+from ghostroll.state import assets, galleries, objects
+from ghostroll.state import jobs as job_rows
+from ghostroll.state.galleries import PlacedGallery, Signed
+from ghostroll.station.cloud import Cloud, Link
+from ghostroll.station.galleries import tell_gallery, tell_rendered
+from ghostroll.station.showing import collect_gallery
+from ghostroll.station.telling import say_link_end
+from ghostroll.station.wiring import Wiring
+
+
+class BucketAddresses:
+    """Presigned for one time and life; in public mode below the page."""
+
+    def __init__(self, db: sqlite3.Connection, cloud: Cloud, gallery: PlacedGallery, signed: Signed) -> None:
+        self._db, self._cloud, self._gallery, self._signed = db, cloud, gallery, signed
+
+    def shows(self, source: Source) -> bool:
+        """Whether a source's picture belongs here."""
+        return self._cloud.shows(source)
+
+    def share(self, name: str) -> str:
+        """The address of a picture."""
+        return self._cloud.tell_address(self._gallery, self._signed, f"share/{name}")
+
+    def thumb(self, name: str) -> str:
+        """The address of a thumbnail."""
+        return self._cloud.tell_address(self._gallery, self._signed, f"thumbs/{name}")
+
+    def original(self, source: Source) -> str | None:
+        """The address of an original, where viewers may have it and it is there."""
+        if not self._cloud.viewer_originals or source.asset_id is None:
+            return None
+        if not objects.has_original(self._db, self._cloud.place, source.asset_id):
+            return None
+        return self._cloud.tell_original(
+            assets.get_asset(self._db, source.asset_id), source.path, self._signed
+        )
+
+
+def post_gallery(
+    wiring: Wiring, cloud: Cloud, job: JobId, gallery: PlacedGallery, check: Callable[[], None]
+) -> tuple[Gallery, Callable[[sqlite3.Connection], None]]:
+    """Write a gallery's page where there is none or a new link is wanted, then its gallery.json as it is now.
+
+    Returns what was written, and the facts to record. On return people can see it. Raises what the bucket
+    raises; whatever was there before still is.
+    """
+    now = wiring.now_seconds()
+    new_link = gallery.link is None or gallery.relink
+    link = gallery.link if gallery.link is not None and not new_link else cloud.sign_at(now)
+    addresses = choose_addresses(gallery.addresses, cloud, now, new_link=new_link)
+    with wiring.database.read() as db:
+        state = tell_gallery(db, gallery, tell_rendered(db, gallery.session_id))
+        there = objects.list_shown(db, gallery.id)
+        shown = collect_gallery(
+            db, gallery.session_id, state, BucketAddresses(db, cloud, gallery, addresses), there
+        )
+        session = job_rows.get_session(db, gallery.session_id).name
+    if gallery.archive_bytes is not None:
+        archive = cloud.tell_address(gallery, addresses, "share.zip")
+        shown = replace(shown, archive=archive, archive_bytes=gallery.archive_bytes)
+    public = cloud.is_public
+    if new_link:
+        page = render_index(shown, cloud.tell_json_address(gallery, link))
+        cloud.bucket.put(
+            cloud.name_key(gallery, "index.html"), page, page_headers(public=public), check=check
+        )
+    packed = pack_gallery(build_gallery_json(shown))
+    cloud.bucket.put(
+        cloud.name_key(gallery, "gallery.json"), packed, gallery_headers(public=public), check=check
+    )
+    if new_link:
+        _write_link(wiring, job, cloud.tell_link(gallery, link), session)
+
+    def record(db: sqlite3.Connection) -> None:
+        if new_link:
+            galleries.set_link(db, gallery.id, link)
+        galleries.set_addresses(db, gallery.id, addresses)
+
+    return shown, record
+
+
+def choose_addresses(signed: Signed | None, cloud: Cloud, now: int, *, new_link: bool) -> Signed:
+    """When the addresses in gallery.json count as signed: kept, so that pictures stay in a browser's cache.
+
+    They are signed anew once half their life is over, and with a link that outlives them by much.
+    """
+    if signed is None:
+        return cloud.sign_at(now)
+    half_over = now - signed.at >= signed.seconds / 2
+    return cloud.sign_at(now) if half_over or (new_link and now - signed.at >= signed.seconds / 8) else signed
+
+
+def _write_link(wiring: Wiring, job: JobId, link: Link, session: str) -> None:
+    folder = os.path.join(wiring.library.path, session.encode())
+    local = None if link.expires is None else link.expires.astimezone(wiring.clock.wall().tzinfo)
+    with wiring.library.enter(), library_errors("writing the link"):
+        if os.path.isdir(folder):
+            write_link(folder, link.address, say_link_end(local, job))
