@@ -60,6 +60,12 @@ bench: setup ## every figure of the README, beside its floor
 	@$(BIN)/python benchmarks/reinsert.py
 	@$(BIN)/python benchmarks/card_reads.py || test $$? -eq 2
 	@$(BIN)/python benchmarks/daemon.py || test $$? -eq 2
+	@cmp -s requirements/bench.lock .venv/aws/made-from || { echo "installing aws ..."; rm -rf .venv/aws \
+	  && $(PYTHON) -m venv .venv/aws && .venv/aws/bin/pip install -qq --disable-pip-version-check \
+	  --require-hashes --only-binary :all: -r requirements/bench.lock && cp requirements/bench.lock .venv/aws/made-from; } \
+	  || { echo "aws could not be installed: there will be no figures beside it"; rm -rf .venv/aws; }
+	@$(BIN)/python benchmarks/uploads.py || test $$? -eq 2
+	@$(BIN)/python benchmarks/first_picture.py || test $$? -eq 2
 
 lint: setup ## style and types alone
 	@$(BIN)/ruff check .

@@ -56,7 +56,14 @@ def find_senders(home: Path) -> list[Sender]:
 
 def _tell_put_files(by: str, sending: Sending) -> Line:
     store = sending.store
-    told = [by, store.endpoint, store.bucket, sending.prefix, str(sending.threads), sending.folder]
+    told: list[str | Path] = [
+        by,
+        store.endpoint,
+        store.bucket,
+        sending.prefix,
+        str(sending.threads),
+        sending.folder,
+    ]
     return [sys.executable, _PUT_FILES, *told], _clean(store.environ)
 
 
@@ -71,7 +78,7 @@ def _tell_rclone(rclone: Path, sending: Sending, *flags: str) -> Line:
         "RCLONE_CONFIG_STORE_ENDPOINT": store.endpoint,
     }
     into = f"store:{store.bucket}/{sending.prefix}"
-    told = ["copy", sending.folder, into, "--transfers", str(sending.threads), *flags]
+    told: list[str | Path] = ["copy", sending.folder, into, "--transfers", str(sending.threads), *flags]
     return [rclone, *told], _clean(store.environ) | remote
 
 
@@ -82,7 +89,16 @@ def _tell_aws(home: Path, sending: Sending) -> Line:
         f"[default]\ns3 =\n  max_concurrent_requests = {sending.threads}\n  addressing_style = path\n"
     )
     into = f"s3://{store.bucket}/{sending.prefix}"
-    line = [_AWS, "s3", "sync", sending.folder, into, "--endpoint-url", store.endpoint, "--only-show-errors"]
+    line: list[str | Path] = [
+        _AWS,
+        "s3",
+        "sync",
+        sending.folder,
+        into,
+        "--endpoint-url",
+        store.endpoint,
+        "--only-show-errors",
+    ]
     return line, _clean(store.environ) | {"AWS_CONFIG_FILE": str(told)}
 
 

@@ -1,8 +1,9 @@
 """How fast pictures get into a bucket, and what it costs, beside others who send the same files.
 
-Everybody sends the same folder to the same server on this machine, over the same line, in turns. The seconds of a
-transfer are those of the whole process less those of the same process with an empty folder over the same line, which
-are told apart: a station starts once, a sync each time. CPU seconds are the client's alone, less the start as well.
+Everybody sends the same folder to the same server on this machine, over the same line, in turns. A transfer lasts
+from the moment at which the first file begins to arrive until the last one is there. What is before and after that,
+the start of the process and what it asks the server first, counts in the figures "with the start": a station starts
+once, a sync each time. CPU seconds are the client's alone, less those of the same process with an empty folder.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import shutil
 import statistics
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +34,7 @@ from wires import open_wire
 _MEMORY = "/dev/shm"  # noqa: S108  # a folder of our own is made in it
 _SIZES = {"share": 500_000, "thumbs": 40_000}  # bytes of a rendition, about
 _THREADS = (1, 4, 8, 16)
+_LOOK = 0.002  # seconds
 _FEWER = 5  # times fewer files where each takes long
 
 
@@ -52,26 +56,28 @@ _WAYS = (Way("no delay", 0, 0), Way("40 ms, 50 Mbit/s", 0.04, 50), Way("40 ms, 1
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a sender took for so many files, and what it took for none."""
+    """What a sender took for so many files. Seconds; `idle_cpu` is what it takes for none."""
 
     files: int
-    whole: Cost
-    start: Cost
+    transfer: float
+    wall: float
+    cpu: float
+    idle_cpu: float
 
     @property
     def speed(self) -> float:
         """Files a second, without the start."""
-        return self.files / (self.whole.wall - self.start.wall)
+        return self.files / self.transfer
 
     @property
     def speed_with_start(self) -> float:
         """Files a second of the whole process."""
-        return self.files / self.whole.wall
+        return self.files / self.wall
 
     @property
     def cost(self) -> float:
         """CPU milliseconds a file, without the start."""
-        return 1000 * (self.whole.cpu - self.start.cpu) / self.files
+        return 1000 * (self.cpu - self.idle_cpu) / self.files
 
 
 Cell = dict[str, list[Taken]]  # of every sender, in rounds
@@ -87,7 +93,7 @@ def main() -> None:
                 figures = [*_compare(_take_all(bench, store, options))]
         except pytest.skip.Exception as obstacle:  # what the store of the tests lacks
             give_up(str(obstacle.msg))
-    report(options, [*figures, *bench.tell_starts()])
+    report(options, [*figures, *bench.tell_idle()])
 
 
 def _read_options() -> argparse.Namespace:
@@ -104,6 +110,7 @@ def _read_options() -> argparse.Namespace:
 
 
 def _take_all(bench: "_Bench", store: Store, options: argparse.Namespace) -> dict[str, Cell]:
+    bench.take_idle(store, options.rounds)
     cells = {}
     for way in _WAYS:
         with _open_way(store, way) as reached:
@@ -129,40 +136,48 @@ class _Bench:
     def __init__(self, place: Path, senders: Sequence[Sender]) -> None:
         self.place = place
         self._senders = list(senders)
-        self._starts: dict[str, list[Cost]] = {}
+        self._idle: dict[str, list[Cost]] = {sender.name: [] for sender in senders}
         self._runs = 0
+
+    def take_idle(self, store: Store, rounds: int) -> None:
+        """Have every sender send nothing; of its CPU seconds the least count, as more of them would flatter."""
+        for _ in range(rounds):
+            for sender in self._senders:
+                self._idle[sender.name].append(self._send(sender, store, 1, self._make_folder(0))[0])
 
     def take(self, store: Store, threads: int, files: int, rounds: int) -> Cell:
         """Have every sender send as many files, in turns that begin with another one each round."""
-        folder, nothing = self._make_folder(files), self._make_folder(0)
+        folder = self._make_folder(files)
         cell: Cell = {sender.name: [] for sender in self._senders}
         for _ in range(rounds):
             for sender in self._senders:
-                start = self._send(sender, store, threads, nothing)
-                whole = self._send(sender, store, threads, folder)
-                self._starts.setdefault(sender.name, []).append(start)
-                cell[sender.name].append(Taken(files, whole, start))
+                idle = min(cost.cpu for cost in self._idle[sender.name])
+                cost, transfer = self._send(sender, store, threads, folder)
+                cell[sender.name].append(Taken(files, transfer, cost.wall, cost.cpu, idle))
             self._senders.append(self._senders.pop(0))
         return cell
 
-    def tell_starts(self) -> list[Figure]:
-        """What each sender takes with nothing to send, over all lines."""
+    def tell_idle(self) -> list[Figure]:
+        """What each sender takes for nothing, and where there is no delay."""
         return [
             Figure(f"{what} of {name} with nothing to send", "s", tuple(getattr(cost, key) for cost in costs))
             for what, key in (("seconds", "wall"), ("CPU seconds", "cpu"))
-            for name, costs in sorted(self._starts.items())
+            for name, costs in sorted(self._idle.items())
         ]
 
-    def _send(self, sender: Sender, store: Store, threads: int, folder: Path) -> Cost:
+    def _send(self, sender: Sender, store: Store, threads: int, folder: Path) -> tuple[Cost, float]:
+        """What it took, and the seconds from the first sign of a file at the server until all were there."""
         self._runs += 1
         prefix = f"run-{self._runs}"
         command, environment = sender.tell(Sending(folder, store, prefix, threads))
-        cost = measure([str(part) for part in command], environment)
         there = self.place / "store" / store.bucket / prefix
+        with _watch_for(there) as seen_at:
+            cost = measure([str(part) for part in command], environment)
         if cost.code != 0 or _list_sizes(there) != _list_sizes(folder):
             give_up(f"{sender.name} did not send everything: exit code {cost.code}")
+        ended = max((path.stat().st_ctime for path in there.rglob("*")), default=0)
         shutil.rmtree(there, ignore_errors=True)
-        return cost
+        return cost, ended - min(seen_at, default=0)
 
     def _make_folder(self, files: int) -> Path:
         """Half of them share pictures, half thumbs, no two of one size; noise, as a JPEG is to whoever sends it."""
@@ -176,6 +191,26 @@ class _Bench:
                 os.urandom(round(size * rng.uniform(0.7, 1.3)))
             )
         return folder
+
+
+@contextlib.contextmanager
+def _watch_for(folder: Path) -> Iterator[list[float]]:
+    """The moment at which a folder comes into being, once it has."""
+    seen_at: list[float] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not seen_at and not over.wait(_LOOK):
+            if folder.exists():
+                seen_at.append(time.time())  # the clock of files
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield seen_at
+    finally:
+        over.set()
+        looking.join()
 
 
 def _list_sizes(folder: Path) -> dict[str, int]:

@@ -41,9 +41,9 @@ udev/90-ghostroll.rules         /usr/lib/udev/rules.d/90-ghostroll.rules
 ?systemd/ghostroll.rules        /usr/share/polkit-1/rules.d/50-ghostroll.rules
 config.example.toml             $DOC/config.example.toml
 systemd/config.toml             $DOC/config.toml
-docs/s3.md                      $DOC/s3.md
-docs/s3-policy.json             $DOC/s3-policy.json
-docs/s3-lifecycle.json          $DOC/s3-lifecycle.json
+?docs/s3.md                     $DOC/s3.md
+?docs/s3-policy.json            $DOC/s3-policy.json
+?docs/s3-lifecycle.json         $DOC/s3-lifecycle.json
 LICENSE                         $DOC/LICENSE
 FILES
 }

@@ -114,7 +114,7 @@ class TargetRefused(ParkError):
 
 
 class ClockUnset(ParkError):
-    """This machine's clock is too wrong for signatures or certificates."""
+    """The clock of this machine is too wrong for signatures or certificates."""
 
     exit_code = 6
     cause = Cause.CLOCK_UNSET

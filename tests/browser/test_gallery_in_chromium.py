@@ -269,7 +269,7 @@ def test_script_says_what_the_page_says(
     album.publish(state, 1234)
     browser.get(album.file_url)
     gallery = Gallery(album.session, state, 1234, tuple(album.items), tuple(album.failed))
-    spans = {0: "", 1: "31 December 2025", 3: "31 December 2025 – 1 January 2026"}  # noqa: RUF001  # a range
+    spans = {0: "22 November 2026", 1: "31 December 2025", 3: "31 December 2025 – 1 January 2026"}  # noqa: RUF001  # a range
     page = (album.folder / "index.html").read_text()
     said = {part: text_of(browser, part) for part in ("#status", "#span", "#empty-words", "summary")}
     assert all(f">{words}</" in page for words in said.values())

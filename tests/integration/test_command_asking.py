@@ -230,6 +230,9 @@ def test_link_and_publish(person: Person, beside: bool) -> None:
                 "index": str(index),
                 "session_dir": str(session),
                 "link": f"file://{index}",
+                "target": "folder",
+                "expires": None,
+                "public": False,
             }
         index.write_text("broken")
         person.run("publish", "1")

@@ -204,6 +204,7 @@ def listen_without_answer() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+@pytest.mark.timeout(30)  # three tries of the client would take twice as long
 def test_a_store_that_hangs(rclone: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a store does, there is an answer within the time that the trial has."""
     with listen_without_answer() as endpoint:
@@ -211,6 +212,18 @@ def test_a_store_that_hangs(rclone: Store, monkeypatch: pytest.MonkeyPatch) -> N
     assert trial.refusal
     assert isinstance(trial.refusal.error, TargetUnreachable)
     assert "does not answer" in str(trial.refusal.error)
+
+
+def test_a_store_that_takes_longer_than_anybody_waits(rclone: Store, tmp_path: Path) -> None:
+    """With less patience than the trial needs, what did not answer is said to be the bucket, not a disk."""
+    with listen_without_answer() as endpoint:
+        settings = rclone.at(endpoint).settings
+        env = environment(tmp_path, tmp_path / "library", **settings)
+        run = run_command(env, "doctor", "--json", "--patience", "2")
+    check_sentence(run)
+    late = [one for one in run.document["checks"] if one["check"] == "answer" and "bucket" in one["what"]]
+    assert [one["what"] for one in late] == ["the bucket did not answer within 2 s"]
+    assert "a store that takes connections" in late[0]["why"]
 
 
 def policy_for(store: Store, prefix: str, *without: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_whole_ingest(name: str, request: pytest.FixtureRequest, tmp_path: Path)
         check_headers(store, page, list(pictures), originals)
         if name == "rclone":
             for key in store.list_keys():
-                assert fetch(f"{store.endpoint}/{store.bucket}/{key}").status == 403
+                assert fetch(f"{store.endpoint}/{store.bucket}/{key}").status in (400, 403)
 
 
 def check_order(proxy: Mischief) -> None:
@@ -58,7 +58,7 @@ def check_order(proxy: Mischief) -> None:
     assert asked[0].operation == "PutObject"
     assert asked[0].key.endswith("/index.html")
     keys = [one.key for one in asked]
-    print([k[-30:] for k in keys])
+
     for key in keys:
         if "/share/" in key:
             assert keys.index(key.replace("/share/", "/thumbs/")) < keys.index(key)

@@ -1,7 +1,9 @@
 """What the doctor says of a bucket and its credentials: by facts alone."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from ghostroll.doctor.surroundings import Service
 from ghostroll.errors import ClockUnset, TargetRefused, TargetUnreachable
 from ghostroll.publish.s3.place import Place
 
+ROOT = Path(__file__).resolve().parents[2]
 HERE = Place("photos", "weddings", "eu-central-1")
 WELL = Trial(None, ahead=1.0, link=Opened(200, is_ours=True), bare=Opened(403))
 FORBIDDEN = Refusal(TargetRefused("No."), 403, "AccessDenied")
@@ -193,3 +196,13 @@ def test_credentials_that_a_service_does_not_see() -> None:
 def test_the_environment_of_a_process() -> None:
     """What /proc tells is taken apart by name, with values as they are; rubbish is passed over."""
     assert parse_environ(b"A=1\0B=x=y\0\0rubbish\0C=\0") == {"A": "1", "B": "x=y", "C": ""}
+
+
+def test_the_guide_has_the_sentences_that_are_said() -> None:
+    """Every sentence in the guide's table of failures is one that an upload fails with."""
+    guide = (ROOT / "docs" / "s3.md").read_text("utf-8")
+    source = (ROOT / "src/ghostroll/publish/s3/refusals.py").read_text("utf-8")
+    rows = [row.split("|")[1] for row in guide.partition("| what is said |")[2].splitlines()[2:]]
+    parts = [part.strip() for row in rows for part in re.split(r"\.\.\.|;", row) if part.strip()]
+    assert len(parts) > 20
+    assert [part for part in parts if part not in source] == []

@@ -86,6 +86,21 @@ def test_another_region_is_named_where_the_store_names_it(region: str, said: str
         assert said in str(found)
 
 
+def test_a_head_led_elsewhere_names_the_region_by_its_header() -> None:
+    """A HEAD's answer has no body: status and header are all there is."""
+    found = refuse(_answer("301", 301, headers={"x-amz-bucket-region": "us-west-2"}), PLACE)
+    assert isinstance(found, TargetRefused)
+    assert "us-west-2" in str(found)
+
+
+def test_a_redirect_to_a_login_page_is_no_region() -> None:
+    """A hotel's network leads every request to its page: that passes by itself."""
+    for status in (301, 302, 303, 307, 308):
+        found = refuse(_answer(str(status), status), PLACE)
+        assert isinstance(found, TargetUnreachable)
+        assert "login page" in str(found)
+
+
 def _wrapped(reason: Exception) -> known.EndpointConnectionError:
     error = NewConnectionError(None, "failed")  # type: ignore[arg-type]
     error.__cause__ = reason

@@ -93,9 +93,13 @@ def test_public_address_encodes_its_key() -> None:
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
+def _tell(credentials: Any, expiration: str | None, now: datetime) -> tuple[timedelta, bool]:
+    return signing.tell_lifetime(credentials, credentials.get_frozen_credentials(), expiration, now)
+
+
 def test_lifetime_with_a_users_keys_is_seven_days() -> None:
     """Keys without a token end nowhere: what the signature allows."""
-    assert signing.tell_lifetime(Credentials("a", "b"), "2026-11-22T13:00:00Z", NOW) == (
+    assert _tell(Credentials("a", "b"), "2026-11-22T13:00:00Z", NOW) == (
         timedelta(days=7),
         False,
     )
@@ -114,14 +118,14 @@ def test_lifetime_with_a_users_keys_is_seven_days() -> None:
 )
 def test_lifetime_of_a_session_token(expiration: str | None, expected: tuple[timedelta, bool]) -> None:
     """A token lives until AWS_CREDENTIAL_EXPIRATION, never more than 7 days; unsaid, an hour is assumed and told."""
-    assert signing.tell_lifetime(Credentials("a", "b", "t"), expiration, NOW) == expected
+    assert _tell(Credentials("a", "b", "t"), expiration, NOW) == expected
 
 
 def test_lifetime_of_credentials_that_refresh_themselves() -> None:
     """They know when the present ones end."""
     ends = datetime.now(UTC) + timedelta(hours=6)
     credentials = RefreshableCredentials("a", "b", "t", ends, dict, "test")
-    assert signing.tell_lifetime(credentials, None, ends - timedelta(hours=5)) == (timedelta(hours=5), False)
+    assert _tell(credentials, None, ends - timedelta(hours=5)) == (timedelta(hours=5), False)
 
 
 def test_client_signs_by_version_four_on_the_path_of_a_custom_store() -> None:

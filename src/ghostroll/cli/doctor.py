@@ -35,8 +35,8 @@ def doctor(
 ) -> None:
     """Look at everything that could keep ghostroll from working, and say what mends it.
 
-    Nothing is changed; one file is made for trial in the library and removed. Root sees more: what the service
-    sees, and may. Ends with exit code 3 if something has to be mended.
+    Nothing is changed; one file is made for trial in the library and removed, and in a bucket one small file,
+    ghostroll-doctor.txt, which stays. Root sees more: what the service sees, and may. Ends with exit code 3 if something has to be mended.
 
     Example: ghostroll doctor
     """

@@ -35,6 +35,11 @@ def print_ending(console: Console, document: dict[str, Any], *, stopped: bool) -
     elif document["known_in"] is not None:
         print_line(console, "gallery  nothing new on this card; its pictures are already in")
         print_line(console, "         " + os.path.join(document["known_in"], "index.html"), "bold")
+    if document.get("released") is False:
+        print_line(
+            console,
+            f"link     none yet: 'ghostroll publish {document['job']}' sends the pictures to the bucket",
+        )
     if document["link"] is not None:
         print_link(console, document["link"], document.get("link_expires"))
         print_line(console, f"QR code  link.png beside the gallery, and 'ghostroll link {document['job']}'")

@@ -115,10 +115,22 @@ def _draw_status(found: dict[str, Any], width: int) -> RenderableType:
     library = Text(f"library  {say_name(found['library'])}: {sums}")
     last = found["last"]
     if found["unfinished"]:
-        return Group(library, _table(found["unfinished"], width))
+        return Group(library, _table(found["unfinished"], width), *_say_waits(found["unfinished"]))
     if last is None:
         return Group(library, Text("no jobs yet: ghostroll ingest PATH"))
     return Group(library, Text(f"nothing under way; the last job was {last['job']} ({last['state']})"))
+
+
+def _say_waits(unfinished: list[dict[str, Any]]) -> list[Text]:
+    """What waits, and for what: an outage is the same for many jobs, and is told once."""
+    causes: dict[tuple[str, str, str], int] = {}
+    for waiting in (waiting for job in unfinished for waiting in job["waiting"]):
+        what = (waiting["stage"], waiting["cause"], waiting["error"])
+        causes[what] = causes.get(what, 0) + waiting["tasks"]
+    return [
+        Text(say_waiting({"stage": stage, "cause": cause, "error": error, "tasks": tasks}), style="yellow")
+        for (stage, cause, error), tasks in causes.items()
+    ]
 
 
 def _print_job(console: Console, found: dict[str, Any]) -> None:

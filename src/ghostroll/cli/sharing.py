@@ -13,6 +13,7 @@ from ghostroll.cli.asking import ask_daemon
 from ghostroll.cli.links import print_code, print_line, print_link
 from ghostroll.cli.opening import open_station
 from ghostroll.cli.options import ConfigOption, JobArgument, JsonOption, load
+from ghostroll.cli.progress import choose_watcher
 from ghostroll.cli.stopping import catch_stops
 from ghostroll.config import Settings
 from ghostroll.config.settings import PublishTarget
@@ -105,7 +106,11 @@ def _publish_alone(settings: Settings, job: JobId, *, quiet: bool) -> dict[str, 
         open_station(settings, f"publish {job}", quiet=True) as station,
     ):
         publish_job(station.wiring, job)
-        run_leftovers(station, stopped=stopped)
+        watcher = choose_watcher(station.wiring.meter, Console(stderr=True), quiet=quiet)
+        try:
+            run_leftovers(station, stopped=stopped, job=job, watcher=watcher)
+        finally:
+            watcher.close()
         return _tell_gallery(station, job, stopped)
 
 

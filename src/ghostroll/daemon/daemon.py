@@ -148,8 +148,8 @@ class Daemon:
             if self._is_waiting(station) and self._is_time_to_look():
                 self._looks += 1
                 station.probe(patient=self._looks % _PATIENT_LOOKS != 0)
-                station.try_bucket()
                 self._attendants.try_again()
+            station.try_bucket()
             station.renew_addresses()
             self._at_work = station.list_at_work()
             being_read = station.list_being_read()
@@ -170,6 +170,9 @@ class Daemon:
         station = self._station
         if station is None or self._is_waiting(station):
             pauses.append(max(0.0, self._look_at - self._around.clock.boot()))
+        trial = None if station is None else station.next_trial()
+        if trial is not None:
+            pauses.append(max(0.0, trial - self._around.clock.boot()))
         if self._busy:
             pauses.append(_BUSY)
         return min(pauses, default=None)

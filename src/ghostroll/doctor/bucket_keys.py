@@ -2,19 +2,20 @@
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ghostroll.doctor.commands import ask_systemd, read_bytes
+from ghostroll.doctor.commands import ask, ask_systemd, read_bytes
 from ghostroll.doctor.finding import Check, Finding, could_not_look, finding, hint, ok
 from ghostroll.doctor.surroundings import SERVICE_STATE, UNIT, Service, Surroundings
 from ghostroll.observe.wording import say_seconds
 
-_PROPERTIES = ("MainPID", "Environment", "LoadCredential", "LoadCredentialEncrypted", "SetCredential")
-_CREDENTIAL = "aws"  # the name of the systemd credential
+# The systemd credential, as a unit's files name it; `systemctl show` does not print it (systemd 252).
+_CREDENTIAL = re.compile(r"^\s*(Load|Set|Import)Credential(Encrypted)?\s*=\s*aws\s*(:|$)", re.MULTILINE)
 _LONGEST = timedelta(days=7)  # that a link can be good for
 _GUIDE = "docs/s3.md has the places where they may be, and how the service gets them"
 _FOUND = {  # botocore's names of its providers
@@ -58,18 +59,19 @@ def find_environ(surroundings: Surroundings, environ: Mapping[str, str]) -> Mapp
     """
     if surroundings.own_settings:
         return environ
-    says = ask_systemd(UNIT, _PROPERTIES, own=False) if surroundings.booted else None
+    says = ask_systemd(UNIT, ("MainPID", "Environment"), own=False) if surroundings.booted else None
     says = says or {}
     with contextlib.suppress(ValueError):
         raw = read_bytes(f"/proc/{int(says.get('MainPID', '0'))}/environ")
         if raw:
             return parse_environ(raw)
-    given = " ".join(says.get(name, "") for name in _PROPERTIES[2:]).split()
-    if any(one.partition(":")[0] == _CREDENTIAL for one in given):
+    if _CREDENTIAL.search((surroundings.booted and ask("systemctl", "cat", UNIT)) or ""):
         why = "only the running service has its credentials"
         raise NotHere(could_not_look(Check.BUCKET, "the bucket", why, f"sudo systemctl start {UNIT}"))
-    plain = dict(one.partition("=")[::2] for one in shlex.split(says.get("Environment", "")))
-    return {"PATH": os.defpath, "HOME": SERVICE_STATE} | plain
+    plain = {"PATH": os.defpath, "HOME": SERVICE_STATE}
+    with contextlib.suppress(ValueError):  # quoted in a way that only systemd reads
+        plain |= dict(one.partition("=")[::2] for one in shlex.split(says.get("Environment", "")))
+    return plain
 
 
 def parse_environ(raw: bytes) -> dict[str, str]:

@@ -29,8 +29,8 @@ from ghostroll.publish.wording import (
     say_day,
     say_empty,
     say_failed,
-    say_span,
     say_state,
+    say_title,
 )
 
 VERSION = 1  # of gallery.json; grows when a reader of the old shape would misread the new one
@@ -117,7 +117,7 @@ def render_index(gallery: Gallery, address: str | None = None) -> bytes:
         gallery=gallery,
         address=address,
         days=list(_group_days(order_items(gallery.items))),
-        span=say_span(days),
+        title=say_title(gallery, days),
         status=say_state(gallery),
         empty=say_empty(gallery),
         failed=say_failed(gallery),

@@ -5,6 +5,7 @@ A fixed English, not the machine's locale: what the page says must not depend on
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, datetime
 
 from ghostroll.model import Gallery, Publication
@@ -25,6 +26,7 @@ _MONTHS = (
 )
 _TAKEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
 _UNITS = ("kB", "MB", "GB", "TB")
+_SESSION = re.compile(r"\d{4}-\d\d-\d\d(?=_)", re.ASCII)
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -62,6 +64,17 @@ def say_span(days: Sequence[date]) -> str:
     if first.year == last.year:
         return f"{first.day} {_MONTHS[first.month - 1]} – {_say_date(last)}"  # noqa: RUF001  # same
     return f"{_say_date(first)} – {_say_date(last)}"  # noqa: RUF001  # same
+
+
+def say_title(gallery: Gallery, days: Sequence[date]) -> str:
+    """The page's title: the days of its pictures; before the first, the day of the session.
+
+    Empty where no picture has a date.
+    """
+    if not gallery.items and (session := _SESSION.match(gallery.session)):
+        with suppress(ValueError):
+            return _say_date(date.fromisoformat(session[0]))
+    return say_span(days)
 
 
 def say_state(gallery: Gallery) -> str:

@@ -75,6 +75,15 @@ def list_galleries(
     return [gallery for gallery in found if gallery is not None and (gallery.released or not released)]
 
 
+def is_begun_elsewhere(db: sqlite3.Connection, session: SessionId, place: str) -> bool:
+    """Whether a session was to be shown in another bucket, and never was."""
+    row = db.execute(
+        "SELECT 1 FROM gallery WHERE session_id = ? AND place NOT IN ('folder', ?) AND released AND linked_at IS NULL",
+        (session, place),
+    ).fetchone()
+    return row is not None
+
+
 def list_linked(db: sqlite3.Connection, place: str) -> list[PlacedGallery]:
     """The galleries at a place that somebody may have a link to."""
     rows = db.execute("SELECT * FROM gallery WHERE place = ? AND linked_at IS NOT NULL", (place,))

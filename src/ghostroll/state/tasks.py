@@ -11,6 +11,19 @@ _FREE = (
     "(stage <> 'publish' OR NOT EXISTS (SELECT 1 FROM task AS other WHERE other.state = 'running'"
     " AND other.stage = task.stage AND other.subject = task.subject))"
 )
+# The page that a link leads to is in the bucket before anything else, unless it fails.
+_PAGES_FIRST = (
+    "NOT EXISTS (SELECT 1 FROM task AS page JOIN gallery ON gallery.id = page.subject WHERE page.stage = 'publish'"
+    " AND page.state IN ('ready', 'running') AND page.attempts = 0 AND gallery.place <> 'folder'"
+    " AND gallery.linked_at IS NULL)"
+)
+# While pictures are made or sent, one upload of the last rank goes on beside them: the line is theirs.
+_ONE_BESIDE_PICTURES = (
+    f"(NOT EXISTS (SELECT 1 FROM task AS other WHERE other.state = 'running' AND other.stage = 'upload'"
+    f" AND other.priority < {1 << RANK_BITS})"
+    " OR NOT EXISTS (SELECT 1 FROM task AS urgent WHERE urgent.state IN ('ready', 'running')"
+    f" AND (urgent.stage = 'render' OR (urgent.stage = 'upload' AND urgent.priority >= {1 << RANK_BITS}))))"
+)
 
 
 class LostClaim(GhostrollError):
@@ -82,7 +95,7 @@ def claim(
     """Take due tasks of a stage (of one job, or of one rank), most urgent first, for the caller alone.
 
     At most `limit`, and none that would bring their weight over `weight`, but always one. A gallery
-    that is being written is not taken. `now` is boot-time seconds.
+    that is being written is not taken, nor an upload before a new gallery's page. `now` is boot-time seconds.
     """
     index, of_job = ("task_ready", "") if job is None else ("task_ready_of_job", " AND job_id = ?")
     of_rank = "" if rank is None else " AND priority >= ? AND priority < ?"
@@ -90,7 +103,7 @@ def claim(
     arguments = (stage, *span, now, limit) if job is None else (stage, job, *span, now, limit)
     rows = db.execute(
         f"SELECT id, stage, job_id, subject, attempts, claim, weight FROM task INDEXED BY {index}"
-        f" WHERE state = 'ready' AND stage = ?{of_job}{of_rank} AND due <= ? AND {_FREE}"
+        f" WHERE state = 'ready' AND stage = ?{of_job}{of_rank} AND due <= ? AND {_may_go(stage, rank)}"
         " ORDER BY priority DESC, id LIMIT ?",
         arguments,
     ).fetchall()
@@ -114,6 +127,13 @@ def claim(
         "UPDATE task SET state = 'running', claim = claim + 1 WHERE id = ?", ((task.id,) for task in taken)
     )
     return taken
+
+
+def _may_go(stage: Stage, rank: int | None) -> str:
+    """Which ready tasks of a stage (of a rank) need not wait for others."""
+    if stage is not Stage.UPLOAD:
+        return _FREE
+    return f"{_PAGES_FIRST} AND {_ONE_BESIDE_PICTURES}" if rank == 0 else _PAGES_FIRST
 
 
 def settle(
@@ -153,7 +173,7 @@ def next_due(
     if rank is not None:
         index, of_job, arguments = "task_due_of_rank", " AND priority >> 40 = ?", (stage, rank)
     row = db.execute(
-        f"SELECT due FROM task INDEXED BY {index} WHERE state = 'ready' AND stage = ?{of_job} AND {_FREE}"
+        f"SELECT due FROM task INDEXED BY {index} WHERE state = 'ready' AND stage = ?{of_job} AND {_may_go(stage, rank)}"
         " ORDER BY due LIMIT 1",
         arguments,
     ).fetchone()
@@ -259,6 +279,14 @@ _OF_BUCKET = "(stage = 'upload' OR (stage = 'publish' AND subject IN (SELECT id 
 def is_of_bucket(db: sqlite3.Connection, task: TaskId) -> bool:
     """Whether a task needs the bucket."""
     return db.execute(f"SELECT 1 FROM task WHERE id = ? AND {_OF_BUCKET}", (task,)).fetchone() is not None
+
+
+def has_open_elsewhere(db: sqlite3.Connection) -> bool:
+    """Whether anything is ready or running that does not need the bucket."""
+    row = db.execute(
+        f"SELECT 1 FROM task WHERE state IN ('ready', 'running') AND NOT {_OF_BUCKET} LIMIT 1"
+    ).fetchone()
+    return row is not None
 
 
 def park_bucket(db: sqlite3.Connection, cause: Cause, error: str) -> int:

@@ -3,16 +3,19 @@
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from ghostroll.config import Settings
 from ghostroll.config.settings import Originals, PublishOnly, PublishTarget
 from ghostroll.library.layout import show_path
 from ghostroll.model import Asset, Kind, Source
 from ghostroll.publish.gallery import relative_url
-from ghostroll.publish.s3.bucket import Bucket
 from ghostroll.publish.s3.keys import original_key, page_folder, page_key
 from ghostroll.publish.s3.place import Place
 from ghostroll.state.galleries import PlacedGallery, Signed
+
+if TYPE_CHECKING:
+    from ghostroll.publish.s3.bucket import Bucket
 
 _KINDS = {
     Originals.NONE: frozenset[Kind](),
@@ -32,7 +35,7 @@ class Link:
 class Cloud:
     """One bucket and the rules of the configuration for it."""
 
-    def __init__(self, settings: Settings, bucket: Bucket) -> None:
+    def __init__(self, settings: Settings, bucket: "Bucket") -> None:
         self.bucket = bucket
         publish = settings.publish
         self.place = bucket.place.identity
@@ -107,6 +110,8 @@ def open_cloud(settings: Settings) -> Cloud | None:
     publish = settings.publish
     if publish.target is not PublishTarget.S3:
         return None
+    from ghostroll.publish.s3.bucket import Bucket  # noqa: PLC0415  # TLS and the rest, only where there is one
+
     s3 = publish.s3
     place = Place(
         bucket=s3.bucket,

@@ -112,8 +112,8 @@ def finish_galleries(wiring: Wiring, job_id: JobId) -> None:
             return
         shown = list_shown(wiring, db, job.session_id)
     with wiring.database.write() as db:
-        for gallery in shown:
-            _finish_gallery(wiring, db, job, gallery)
+        for gallery in shown:  # its archive may have come since it was read
+            _finish_gallery(wiring, db, job, galleries.get_gallery(db, gallery.id))
 
 
 def tell_rendered(db: sqlite3.Connection, session: SessionId) -> Publication:
@@ -197,6 +197,22 @@ def requeue_uploads(wiring: Wiring, db: sqlite3.Connection) -> None:
     tasks.forget_elsewhere(db, place)
     for one, size in objects.list_wanted(db, place):
         tasks.want_uploads(db, one.job_id, [(one.id, _order(one), size)])
+
+
+def move_gallery(wiring: Wiring, db: sqlite3.Connection, job: JobId, session: SessionId) -> None:
+    """A gallery that never came into the bucket which was configured goes to the one of now: a name was corrected."""
+    cloud = wiring.cloud
+    if cloud is None or galleries.find_gallery(db, session, cloud.place) is not None:
+        return
+    if not galleries.is_begun_elsewhere(db, session, cloud.place):
+        return
+    add_bucket_gallery(wiring, db, job, session)
+    gallery = galleries.find_gallery(db, session, cloud.place)
+    if gallery is not None and gallery.released:
+        _want_pictures(wiring, db, gallery)
+    for other in job_rows.list_jobs_of_session(db, session):
+        for source in assets.list_sources(db, other.id):
+            want_original(wiring, db, source)
 
 
 def _order(one: Object) -> int:

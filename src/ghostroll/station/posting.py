@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ghostroll.library.durable import library_errors
-from ghostroll.model import Gallery, JobId, Source
+from ghostroll.model import Asset, Gallery, JobId, Source
 from ghostroll.publish.gallery import build_gallery_json, render_index
 from ghostroll.publish.link import write_link
 from ghostroll.publish.s3.keys import gallery_headers, pack_gallery, page_headers
 from ghostroll.state import assets, galleries, objects
-from ghostroll.state import jobs as job_rows
 from ghostroll.state.galleries import PlacedGallery, Signed
 from ghostroll.station.cloud import Cloud, Link
 from ghostroll.station.galleries import tell_gallery, tell_rendered
-from ghostroll.station.showing import collect_gallery
+from ghostroll.station.showing import build_gallery, collect_shown
 from ghostroll.station.telling import say_link_end
 from ghostroll.station.wiring import Wiring
 
@@ -23,12 +22,8 @@ from ghostroll.station.wiring import Wiring
 class BucketAddresses:
     """Presigned for one time and life; in public mode below the page."""
 
-    def __init__(self, db: sqlite3.Connection, cloud: Cloud, gallery: PlacedGallery, signed: Signed) -> None:
-        self._db, self._cloud, self._gallery, self._signed = db, cloud, gallery, signed
-
-    def shows(self, source: Source) -> bool:
-        """Whether a source's picture belongs here."""
-        return self._cloud.shows(source)
+    def __init__(self, cloud: Cloud, gallery: PlacedGallery, signed: Signed) -> None:
+        self._cloud, self._gallery, self._signed = cloud, gallery, signed
 
     def share(self, name: str) -> str:
         """The address of a picture."""
@@ -38,15 +33,9 @@ class BucketAddresses:
         """The address of a thumbnail."""
         return self._cloud.tell_address(self._gallery, self._signed, f"thumbs/{name}")
 
-    def original(self, source: Source) -> str | None:
-        """The address of an original, where viewers may have it and it is there."""
-        if not self._cloud.viewer_originals or source.asset_id is None:
-            return None
-        if not objects.has_original(self._db, self._cloud.place, source.asset_id):
-            return None
-        return self._cloud.tell_original(
-            assets.get_asset(self._db, source.asset_id), source.path, self._signed
-        )
+    def original(self, asset: Asset, path: bytes) -> str:
+        """The address of an original."""
+        return self._cloud.tell_original(asset, path, self._signed)
 
 
 def post_gallery(
@@ -63,11 +52,14 @@ def post_gallery(
     addresses = choose_addresses(gallery.addresses, cloud, now, new_link=new_link)
     with wiring.database.read() as db:
         state = tell_gallery(db, gallery, tell_rendered(db, gallery.session_id))
-        there = objects.list_shown(db, gallery.id)
-        shown = collect_gallery(
-            db, gallery.session_id, state, BucketAddresses(db, cloud, gallery, addresses), there
+        found = collect_shown(
+            db,
+            gallery.session_id,
+            shows=cloud.shows,
+            there=objects.list_shown(db, gallery.id),
+            find_original=lambda source: _find_original(db, cloud, source),
         )
-        session = job_rows.get_session(db, gallery.session_id).name
+    shown = build_gallery(found, state, BucketAddresses(cloud, gallery, addresses))
     if gallery.archive_bytes is not None:
         archive = cloud.tell_address(gallery, addresses, "share.zip")
         shown = replace(shown, archive=archive, archive_bytes=gallery.archive_bytes)
@@ -82,11 +74,12 @@ def post_gallery(
         cloud.name_key(gallery, "gallery.json"), packed, gallery_headers(public=public), check=check
     )
     if new_link:
-        _write_link(wiring, job, cloud.tell_link(gallery, link), session)
+        _write_link(wiring, job, cloud.tell_link(gallery, link), shown.session)
 
     def record(db: sqlite3.Connection) -> None:
         if new_link:
             galleries.set_link(db, gallery.id, link)
+            wiring.linked.add(gallery.id)
         galleries.set_addresses(db, gallery.id, addresses)
 
     return shown, record
@@ -101,6 +94,15 @@ def choose_addresses(signed: Signed | None, cloud: Cloud, now: int, *, new_link:
         return cloud.sign_at(now)
     half_over = now - signed.at >= signed.seconds / 2
     return cloud.sign_at(now) if half_over or (new_link and now - signed.at >= signed.seconds / 8) else signed
+
+
+def _find_original(db: sqlite3.Connection, cloud: Cloud, source: Source) -> Asset | None:
+    """An original that viewers may have and that is in the bucket."""
+    if not cloud.viewer_originals or source.asset_id is None:
+        return None
+    if not objects.has_original(db, cloud.place, source.asset_id):
+        return None
+    return assets.get_asset(db, source.asset_id)
 
 
 def _write_link(wiring: Wiring, job: JobId, link: Link, session: str) -> None:

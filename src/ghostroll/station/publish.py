@@ -18,7 +18,7 @@ from ghostroll.station.galleries import list_shown, tell_gallery, tell_rendered
 from ghostroll.station.posting import post_gallery
 from ghostroll.station.render import SHARE, THUMBS
 from ghostroll.station.review import write_records
-from ghostroll.station.showing import FolderAddresses, collect_gallery
+from ghostroll.station.showing import FolderAddresses, build_gallery, collect_shown
 from ghostroll.station.wiring import Wiring
 
 _REST = 1.0  # seconds between two writings of a gallery that grows
@@ -92,7 +92,8 @@ class PublishWork:
 def _write_to_folder(wiring: Wiring, gallery: PlacedGallery) -> Gallery:
     with wiring.database.read() as db:
         state = tell_rendered(db, gallery.session_id)
-        shown = collect_gallery(db, gallery.session_id, state, FolderAddresses())
+        found = collect_shown(db, gallery.session_id)
+    shown = build_gallery(found, state, FolderAddresses())
     name = shown.session.encode()
     with wiring.library.enter(), library_errors("writing the gallery"):
         folder = os.path.join(wiring.library.path, name)

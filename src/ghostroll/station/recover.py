@@ -12,7 +12,7 @@ from ghostroll.model import Cause, Safety, Stage
 from ghostroll.state import assets, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
-from ghostroll.station.galleries import list_shown, requeue_uploads
+from ghostroll.station.galleries import list_shown, move_gallery, requeue_uploads
 from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.render import SHARE, THUMBS
 from ghostroll.station.review import write_records
@@ -34,12 +34,14 @@ def recover(wiring: Wiring) -> None:
     _rerender_lost(wiring)
     with wiring.database.read() as db:
         unfinished = [job for job in job_rows.list_unfinished(db) if job.session_id is not None]
+    wiring.growing.update(job.id for job in unfinished)  # their galleries are told of once they are complete
     for session in {job.session_id for job in unfinished}:
         write_records(wiring, session)
     with wiring.database.write() as db:
         requeue_uploads(wiring, db)
         for job in unfinished:
             if job.session_id is not None:
+                move_gallery(wiring, db, job.id, job.session_id)
                 for gallery in list_shown(wiring, db, job.session_id):
                     tasks.want(db, Stage.PUBLISH, job.id, gallery.id)
         # Waiting for room or for the library is over: it is there. Copies wait for their card instead.

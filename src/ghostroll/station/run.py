@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from ghostroll.errors import UsageError
@@ -22,6 +23,13 @@ def check_session_name(name: str | None) -> None:
     """Raise UsageError for what can't be a session's name; None is no name."""
     if name is not None and not _SESSION_NAME.fullmatch(name):
         raise UsageError(f"{name!r} can't be a session's name: use letters, digits, '.', '_' and '-'")
+
+
+@dataclass(frozen=True, slots=True)
+class _OneJob:
+    """A job that is followed without its card."""
+
+    job: JobId
 
 
 class Watcher(Protocol):
@@ -55,7 +63,7 @@ def run_ingest(
 
     def is_over() -> bool:
         course.note()
-        station.try_bucket()
+        _try_bucket(station)
         return stopped.is_set() or (station.is_quiet() and not station.is_patient())
 
     try:
@@ -76,11 +84,22 @@ def run_until(station: Station, is_done: Callable[[], bool], *, stopped: threadi
         pass
 
 
-def run_leftovers(station: Station, *, stopped: threading.Event) -> None:
-    """Work off what is in the queue and needs no card, or until `stopped` is set."""
+def run_leftovers(
+    station: Station, *, stopped: threading.Event, job: JobId | None = None, watcher: Watcher | None = None
+) -> None:
+    """Work off what is in the queue and needs no card, or until `stopped` is set. `watcher` is told how `job` goes."""
+    counts = None if job is None else Counts(station, _OneJob(job))
 
     def is_over() -> bool:
         station.try_bucket()
+        if watcher is not None and counts is not None:
+            watcher.show(*counts.take())
         return station.is_quiet() and not station.is_patient()
 
     run_until(station, is_over, stopped=stopped)
+
+
+def _try_bucket(station: Station) -> None:
+    """Try it again while there is something else to do anyway: nobody waits for one try after the other."""
+    if station.has_more_to_do():
+        station.try_bucket()

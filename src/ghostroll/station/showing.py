@@ -2,12 +2,14 @@
 
 import os
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Protocol
 
 from ghostroll import jobs
 from ghostroll.library.layout import show_path
 from ghostroll.model import (
+    Asset,
     Gallery,
     GalleryFailure,
     GalleryItem,
@@ -26,10 +28,7 @@ from ghostroll.state.pictures import Picture
 
 
 class Addresses(Protocol):
-    """Where the parts of a gallery are, for its viewers, and what of it they may see."""
-
-    def shows(self, source: Source) -> bool:
-        """Whether a source's picture belongs here."""
+    """Where the parts of a gallery are, for its viewers."""
 
     def share(self, name: str) -> str:
         """The address of a picture."""
@@ -37,16 +36,12 @@ class Addresses(Protocol):
     def thumb(self, name: str) -> str:
         """The address of a thumbnail."""
 
-    def original(self, source: Source) -> str | None:
-        """The address of an original, where viewers may have it and it is there."""
+    def original(self, asset: Asset, path: bytes) -> str:
+        """The address of an original."""
 
 
 class FolderAddresses:
-    """Everything, below the page itself."""
-
-    def shows(self, _source: Source) -> bool:
-        """Whether a source's picture belongs here."""
-        return True
+    """Below the page itself."""
 
     def share(self, name: str) -> str:
         """The address of a picture."""
@@ -56,26 +51,37 @@ class FolderAddresses:
         """The address of a thumbnail."""
         return relative_url(f"thumbs/{name}")
 
-    def original(self, _source: Source) -> str | None:
-        """Who has the folder has the originals beside it."""
-        return None
+    def original(self, asset: Asset, path: bytes) -> str:
+        """The folder's page names none: who has the folder has the originals beside it."""
+        raise NotImplementedError(f"{asset} {path!r}")
 
 
-def collect_gallery(
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a session belongs in a gallery: each picture with its original, where viewers may have that."""
+
+    session: str
+    total: int
+    pictures: tuple[tuple[Picture, Asset | None], ...]
+    failed: tuple[GalleryFailure, ...]
+
+
+def collect_shown(
     db: sqlite3.Connection,
     session: SessionId,
-    state: Publication,
-    addresses: Addresses,
+    *,
+    shows: Callable[[Source], bool] = lambda _: True,
     there: Collection[SourceId] | None = None,
-) -> Gallery:
-    """Everything that a session's gallery says. `there`: the sources whose pictures have arrived; None for all."""
+    find_original: Callable[[Source], Asset | None] = lambda _: None,
+) -> Shown:
+    """A session's facts for a gallery. `there`: the sources whose pictures have arrived; None for all."""
     pictures = {picture.source_id: picture for picture in picture_rows.list_pictures(db, session)}
     broken = {source for source, picture in pictures.items() if picture.error is not None}
     total = 0
-    items: list[GalleryItem] = []
+    shown: list[tuple[Picture, Asset | None]] = []
     failures: list[GalleryFailure] = []
     for job in job_rows.list_jobs_of_session(db, session):
-        sources = [source for source in assets.list_sources(db, job.id) if addresses.shows(source)]
+        sources = [source for source in assets.list_sources(db, job.id) if shows(source)]
         waiting = job.safety in (Safety.SCANNING, Safety.COPYING)
         total += jobs.count_pictures(
             (source for source in sources if source.id not in broken), waiting=waiting
@@ -88,13 +94,19 @@ def collect_gallery(
             if picture.error is not None:
                 failures.append(GalleryFailure(_name(picture.path), picture.error))
             elif there is None or source.id in there:
-                items.append(_show(picture, source, addresses))
+                shown.append((picture, find_original(source)))
+    name = job_rows.get_session(db, session).name
+    return Shown(name, max(total, len(shown)), tuple(shown), tuple(failures))
+
+
+def build_gallery(shown: Shown, state: Publication, addresses: Addresses) -> Gallery:
+    """What a gallery says. Addresses may take a while to sign, so this is done without the database."""
     return Gallery(
-        session=job_rows.get_session(db, session).name,
+        session=shown.session,
         state=state,
-        total=max(total, len(items)),
-        items=order_items(items),
-        failed=tuple(failures),
+        total=shown.total,
+        items=order_items(_show(picture, original, addresses) for picture, original in shown.pictures),
+        failed=shown.failed,
     )
 
 
@@ -106,7 +118,7 @@ def _fail(source: Source) -> GalleryFailure:
     return GalleryFailure(_name(source.path), (source.error or "").partition(":")[0])
 
 
-def _show(picture: Picture, source: Source, addresses: Addresses) -> GalleryItem:
+def _show(picture: Picture, original: Asset | None, addresses: Addresses) -> GalleryItem:
     info = picture.info
     length = None if info.duration is None else f"{round(info.duration)} s"
     name = picture.share or ""
@@ -120,5 +132,5 @@ def _show(picture: Picture, source: Source, addresses: Addresses) -> GalleryItem
         thumb=addresses.thumb(name),
         width=picture.width,
         height=picture.height,
-        original=addresses.original(source),
+        original=None if original is None else addresses.original(original, picture.path),
     )

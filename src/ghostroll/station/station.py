@@ -213,6 +213,16 @@ class Station:
         """Where the bucket could not be used, have one task try again, if that is due."""
         try_bucket(self.wiring, self.engine.bell.ring)
 
+    def has_more_to_do(self) -> bool:
+        """Whether anything goes on that does not need the bucket, or the bucket is worth waiting for."""
+        with self.wiring.database.read() as db:
+            return self.is_patient() or tasks.has_open_elsewhere(db)
+
+    def next_trial(self) -> float | None:
+        """When the bucket is tried again (boot-time seconds), None where it can be used."""
+        outage = self.wiring.outage
+        return None if outage.cause is None else outage.try_at
+
     def is_patient(self) -> bool:
         """Whether a bucket that failed a moment ago is worth waiting for."""
         return self.wiring.outage.is_young(self.wiring.clock.boot())
@@ -246,6 +256,8 @@ class Station:
         card may never.
         """
         self.engine.stop()
+        if self.wiring.cloud is not None:
+            self.wiring.cloud.bucket.cut()
         ended = self.engine.join(patience)
         if ended:
             try:

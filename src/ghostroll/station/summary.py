@@ -80,7 +80,7 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         "waiting": waiting,
         **_describe_folder(wiring, "session_dir", session),
         **_describe_folder(wiring, "known_in", known_in),
-        **_describe_link(wiring, job),
+        **_describe_bucket(wiring, job),
         "formattable": None if cloud is None or not cloud.original_kinds else job.confirmed_at is not None,
         "seconds": {
             "secured": _round(moments.secured),
@@ -115,15 +115,19 @@ def _find_newest_session(db: sqlite3.Connection, job_id: JobId) -> str | None:
     return None if holding is None else job_rows.get_session(db, holding).name
 
 
-def _describe_link(wiring: Wiring, job: Job) -> dict[str, Any]:
-    """The link to a job's gallery in a bucket, once there is one."""
+def _describe_bucket(wiring: Wiring, job: Job) -> dict[str, Any]:
+    """The link to a job's gallery in a bucket, once there is one. `released` is false while it waits for a person."""
     cloud = wiring.cloud
+    described: dict[str, Any] = {"link": None, "link_expires": None, "released": None}
+    if cloud is None or job.session_id is None:
+        return described
     with wiring.database.read() as db:
-        found = cloud and job.session_id and galleries.find_gallery(db, job.session_id, cloud.place)
-    if not cloud or not found or found.link is None:
-        return {"link": None, "link_expires": None}
-    fields = link_fields(cloud, found, found.link)
-    return {"link": fields["link"], "link_expires": fields["expires"]}
+        found = galleries.find_gallery(db, job.session_id, cloud.place)
+    described["released"] = found is not None and found.released
+    if found is not None and found.link is not None:
+        fields = link_fields(cloud, found, found.link)
+        described |= {"link": fields["link"], "link_expires": fields["expires"]}
+    return described
 
 
 def _describe_folder(wiring: Wiring, key: str, session: str | None) -> Mapping[str, str | None]:

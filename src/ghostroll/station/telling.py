@@ -213,9 +213,9 @@ def tell_unconfirmed(wiring: Wiring, job: Job, unconfirmed: Sequence[Unconfirmed
 
 def _tell_link(wiring: Wiring, job_id: JobId, gallery: PlacedGallery) -> None:
     """That there is a link, and never the link."""
-    if gallery.link is None or wiring.linked.get(gallery.id) == gallery.link:
+    if gallery.id not in wiring.linked:
         return
-    wiring.linked[gallery.id] = gallery.link
+    wiring.linked.discard(gallery.id)
     with wiring.database.read() as db:
         job = job_rows.get_job(db, job_id)
     if job is not None:
@@ -240,14 +240,15 @@ def _tell_complete(wiring: Wiring, job: Job) -> None:
     made = wiring.meter.read(job.id)[Stage.RENDER]
     rate = f" in {say_seconds(made.seconds)} ({made.items / made.seconds:.1f}/s)" if made.seconds else ""
     failed = f", {say_count(pictures.failed, 'file')} without" if pictures.failed else ""
-    wiring.log.info(
-        f"{job.volume.label}: {say_count(made.items, 'picture')} made{rate}{failed}",
-        **_name(job),
-        stage=Stage.RENDER,
-        pictures=pictures.shown,
-        failed=pictures.failed,
-        seconds=round(made.seconds, 3),
-    )
+    if made.items or not pictures.shown:  # else all were made before a restart
+        wiring.log.info(
+            f"{job.volume.label}: {say_count(made.items, 'picture')} made{rate}{failed}",
+            **_name(job),
+            stage=Stage.RENDER,
+            pictures=pictures.shown,
+            failed=pictures.failed,
+            seconds=round(made.seconds, 3),
+        )
     sent = wiring.meter.read(job.id)[Stage.UPLOAD]
     if sent.items:
         wiring.log.info(

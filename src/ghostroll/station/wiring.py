@@ -18,7 +18,6 @@ from ghostroll.library.identity import Library
 from ghostroll.model import Cause, GalleryId, JobId, SessionId, Volume
 from ghostroll.observe.meter import Meter
 from ghostroll.state.database import Database
-from ghostroll.state.galleries import Signed
 from ghostroll.station.cloud import Cloud
 from ghostroll.station.outage import Outage
 
@@ -78,7 +77,7 @@ class Wiring:
     first_picture: dict[JobId, float] = field(default_factory=dict)  # boot time
     # Whether the card of this job holds another volume that is not safe yet; only who sees all volumes can tell.
     is_half_safe: Callable[[JobId], bool] = lambda _job: False
-    linked: dict[GalleryId, Signed] = field(default_factory=dict)  # links that were told of
+    linked: set[GalleryId] = field(default_factory=set)  # whose new link is to be told of
     unconfirmed: set[JobId] = field(default_factory=set)  # told that the bucket has all, without checksums
     half_safe: set[JobId] = field(default_factory=set)  # secured, and their card must stay in
     growing: set[JobId] = field(default_factory=set)  # galleries that were not complete when last told of

@@ -100,6 +100,10 @@ class Body:
         except BaseException as reason:  # noqa: BLE001  # whatever it is has to get through botocore as it is
             raise Cut(reason) from None
 
+    def release(self) -> None:
+        """Let go of what it reads from: botocore keeps the body of a request until a cycle is collected."""
+        self._reader = read_bytes(b"")
+
     def _take(self, amount: int) -> bytes | memoryview:
         self._before(amount)
         piece = self._reader(self._at, amount)

@@ -116,7 +116,7 @@ class Bucket:
 
         The same key, moment, seconds and credentials give the same address, also after a restart.
         """
-        credentials = self._find_credentials()
+        _, credentials = self._find_credentials()
         if self._spot is None:
             self._spot = signing.find_spot(self._line.open()[1], self.place.bucket)
         return signing.presign(self._spot, credentials, key, at=at, seconds=seconds, filename=filename)
@@ -135,25 +135,31 @@ class Bucket:
         """Whether the session token doesn't say when it ends, so that `tell_lifetime` is a guess of one hour."""
         return self._lifetime()[1]
 
+    def cut(self) -> None:
+        """Make every request that waits for the store end soon with what its `check` raises, and no other begin."""
+        self._line.cut()
+
     def close(self) -> None:
         """Close all connections."""
         self._line.close()
 
     def _lifetime(self) -> tuple[timedelta, bool]:
-        credentials = self._line.open()[0].get_credentials()
-        return signing.tell_lifetime(credentials, self._environ.get("AWS_CREDENTIAL_EXPIRATION"), self._now())
+        credentials, frozen = self._find_credentials()
+        ends = self._environ.get("AWS_CREDENTIAL_EXPIRATION")
+        return signing.tell_lifetime(credentials, frozen, ends, self._now())
 
-    def _find_credentials(self) -> Any:
-        """The credentials as they are now. Raises TargetRefused where there are none."""
+    def _find_credentials(self) -> tuple[Any, Any]:
+        """The credentials, and as they are now. Raises TargetRefused or TargetUnreachable where there are none."""
         from botocore.exceptions import BotoCoreError, NoCredentialsError  # noqa: PLC0415  # boto3 only once needed
 
-        session = self._line.open()[0]
+        session, client = self._line.open()
         failure: GhostrollError
         try:
             credentials = session.get_credentials()
             if credentials is None:
                 raise NoCredentialsError
-            return credentials.get_frozen_credentials()
+            return credentials, credentials.get_frozen_credentials()
         except BotoCoreError as error:
+            self._line.forget(client)
             failure = refuse(error, self.place)
         raise failure

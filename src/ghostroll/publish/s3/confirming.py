@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ghostroll.model import Sha256
-from ghostroll.publish.s3.line import Check, Declined, Line
+from ghostroll.publish.s3.line import Check, Declined, Line, ensure_store_answered
 
 _ABSENT = frozenset({403, 404})  # 403 is the answer for what is absent where the bucket may not be listed
 
@@ -45,6 +45,7 @@ def look_at(line: Line, key: str, *, check: Check) -> Seen | None:
     """What is at a key; None for nothing, or where the credentials may not tell."""
     try:
         found = line.call("head_object", key, check=check, declines=_ABSENT, ChecksumMode="ENABLED")
+        ensure_store_answered(found, line.place)
         checksum = found.get("ChecksumSHA256")
         if checksum is not None and line.parrots is None:
             # A store that knows checksums gives them when asked (S3 API Reference, HeadObject). One that takes

@@ -6,14 +6,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ghostroll.errors import GhostrollError, TargetRefused, TargetUnreachable
+from ghostroll.errors import GhostrollError, TargetRefused
 from ghostroll.model import Sha256
 from ghostroll.publish.s3.bandwidth import Bandwidth
 from ghostroll.publish.s3.body import PIECE, Body, Cut, Reader
 from ghostroll.publish.s3.client import make_client, make_session
+from ghostroll.publish.s3.connections import Connections
 from ghostroll.publish.s3.pace import Gate, start_pace
 from ghostroll.publish.s3.place import Place
-from ghostroll.publish.s3.refusals import concerns_credentials, means_overload, refuse, refuse_answer
+from ghostroll.publish.s3.refusals import (
+    concerns_credentials,
+    means_overload,
+    refuse,
+    refuse_answer,
+    say_no_store,
+)
 
 Check = Callable[[], None]
 Progress = Callable[[int], None]
@@ -42,6 +49,7 @@ class Line:
         self._client: Any = None
         self._session: Any = None
         self._here = threading.local()
+        self._connections = Connections()
 
     def open(self) -> tuple[Any, Any]:
         """The session and its client, made when first needed and again after wrong credentials.
@@ -52,6 +60,10 @@ class Line:
             if self._client is None:
                 self._session, self._client = self._make()
             return self._session, self._client
+
+    def cut(self) -> None:
+        """End every request that waits for the store, for good: what its `check` raises comes out of it soon."""
+        self._connections.cut()
 
     def close(self) -> None:
         """Close the connections. A later request would open new ones."""
@@ -133,7 +145,7 @@ class Line:
         if means_overload(error):
             self.gate.ease()
         if concerns_credentials(error):
-            self._forget(client)
+            self.forget(client)
         return refuse(error, self.place)
 
     @contextmanager
@@ -168,6 +180,10 @@ class Line:
         else:
             client.meta.events.register_first("before-send.s3", self._before_attempt)
             client.meta.events.register_first("needs-retry.s3", self._stop_at_other_region)
+            client.meta.events.register_first(
+                "needs-retry.s3", self._before_attempt
+            )  # it waits before the next
+            self._connections.watch(client)
             return session, client
         raise failure
 
@@ -182,7 +198,7 @@ class Line:
         ):
             raise Cut(refuse_answer(response[1], self.place))
 
-    def _forget(self, client: Any) -> None:
+    def forget(self, client: Any) -> None:
         """The next request reads the credentials anew: a person may have given others."""
         with self._making:
             if self._client is client:
@@ -190,8 +206,6 @@ class Line:
 
 
 def ensure_store_answered(answer: Mapping[str, Any], place: Place) -> None:
-    """Raise TargetUnreachable where a PUT was answered by something that keeps nothing, such as a login page."""
-    if not answer.get("ETag"):
-        raise TargetUnreachable(
-            f"What answers for {place.host} is no S3 store, perhaps a network's login page; uploads go on by themselves once it is passed."
-        )
+    """Raise TargetUnreachable where what answered is no store: it knows no ETag and has begun no upload."""
+    if not answer.get("ETag") and not answer.get("UploadId"):
+        raise say_no_store(place)

@@ -169,6 +169,7 @@ class _Sending:
             **name_headers(self._original.headers),
         )
         crash_point("upload.created")
+        ensure_store_answered(answer, self._line.place)
         self._upload.remember(answer["UploadId"])
 
     def _find_parts(self) -> dict[int, _Part]:

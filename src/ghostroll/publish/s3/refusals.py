@@ -38,7 +38,7 @@ _WRONG = frozenset({
 })  # fmt: skip
 _REGIONS = frozenset({
     "PermanentRedirect", "TemporaryRedirect", "Redirect", "AuthorizationHeaderMalformed",
-    "IllegalLocationConstraintException", "301", "307", "302",
+    "IllegalLocationConstraintException",
 })  # fmt: skip
 _FULL = frozenset({
     "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFullError", "StorageFull",
@@ -63,7 +63,7 @@ def refuse(error: Exception, place: Place) -> GhostrollError:
     return _refuse_line(error, place)
 
 
-def refuse_answer(response: dict[str, Any], place: Place) -> GhostrollError:
+def refuse_answer(response: dict[str, Any], place: Place) -> GhostrollError:  # noqa: PLR0911  # one sentence per case
     """What an error answer of the store means."""
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     code = str(response.get("Error", {}).get("Code", ""))
@@ -82,6 +82,8 @@ def refuse_answer(response: dict[str, Any], place: Place) -> GhostrollError:
         return TargetRefused(
             f"The bucket {place.bucket} is full, its quota is used up: make room or raise the quota; uploads then go on."
         )
+    if 300 <= status < 400 and not _is_elsewhere(code, response):
+        return say_no_store(place)
     if code in _BROKEN or (status >= 500 and status != 501):
         return TargetUnreachable(
             f"{place.host} has a fault of its own ({_say(code, status)}); uploads go on by themselves."
@@ -115,7 +117,7 @@ def _say_refusal(code: str, status: int, response: dict[str, Any], place: Place)
         return f"The credentials for the bucket {place.bucket} are wrong ({_say(code, status)}): {_KEYS}."
     if code == "NoSuchBucket":
         return f"There is no bucket {place.bucket} at {place.host}: make it, or correct publish.s3.bucket."
-    if code in _REGIONS:
+    if _is_elsewhere(code, response):
         return _say_region(response, place)
     if code in _DENIED or status in (401, 403):
         return (
@@ -127,6 +129,23 @@ def _say_refusal(code: str, status: int, response: dict[str, Any], place: Place)
     if status == 404:
         return f"{place.host} knows no such place: correct publish.s3.bucket and publish.s3.endpoint_url."
     return f"{place.host} refuses an upload to the bucket {place.bucket} ({_say(code, status)}): `ghostroll doctor` looks at the bucket."
+
+
+def _is_elsewhere(code: str, response: dict[str, Any]) -> bool:
+    """Whether the bucket is in another region; a HEAD says so by its status and a header alone."""
+    metadata = response.get("ResponseMetadata", {})
+    is_led_there = int(metadata.get("HTTPStatusCode", 0)) in (301, 307) and (
+        "x-amz-bucket-region" in metadata.get("HTTPHeaders", {})
+    )
+    return code in _REGIONS or is_led_there
+
+
+def say_no_store(place: Place) -> TargetUnreachable:
+    """Something else answers in the store's place."""
+    return TargetUnreachable(
+        f"What answers for {place.host} is no S3 store, perhaps a network's login page; "
+        "uploads go on by themselves once it is passed."
+    )
 
 
 def _say_region(response: dict[str, Any], place: Place) -> str:
@@ -163,9 +182,7 @@ def _refuse_line(error: Exception, place: Place) -> GhostrollError:  # noqa: PLR
         case known.ConnectionClosedError() | known.EndpointConnectionError() | known.HTTPClientError():
             return TargetUnreachable(f"{_say_line(error, host)}; {goes_on}.")
         case ResponseParserError():
-            return TargetUnreachable(
-                f"What answers for {host} is no S3 store, perhaps a network's login page; {goes_on} once it is passed."
-            )
+            return say_no_store(place)
         case _ if _is_about_credentials(error):
             return TargetRefused(
                 f"The credentials for the bucket {place.bucket} can't be had ({type(error).__name__}): {_KEYS}."

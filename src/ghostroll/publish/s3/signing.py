@@ -105,13 +105,14 @@ def _derive_key(secret: str, scope: str) -> bytes:
     return key
 
 
-def tell_lifetime(credentials: Any, expiration: str | None, now: datetime) -> tuple[timedelta, bool]:
-    """How long an address signed now lives at most, and whether that is only assumed.
+def tell_lifetime(
+    credentials: Any, frozen: Any, expiration: str | None, now: datetime
+) -> tuple[timedelta, bool]:
+    """How long an address signed now with the `frozen` of `credentials` lives at most, and whether that is assumed.
 
     Keys of a user: 7 days. Temporary ones: until they expire, which those that refresh themselves know and
     others say in AWS_CREDENTIAL_EXPIRATION (`expiration`, ISO 8601); else an hour is assumed. Never below zero.
     """
-    frozen = credentials.get_frozen_credentials()
     if frozen.token is None:
         return LONGEST, False
     ends = getattr(credentials, "_expiry_time", None) or _parse(expiration)

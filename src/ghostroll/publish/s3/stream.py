@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from itertools import chain
+from dataclasses import dataclass, field
 from typing import Any
 
 from ghostroll.errors import GhostrollError
@@ -58,20 +58,25 @@ def put_chunks(
         put_bytes(line, key, first, headers, check=check, progress=progress)
         return len(first)
     crash_point("upload.creating")
-    upload = line.call(
+    answer = line.call(
         "create_multipart_upload", key, check=check, ChecksumAlgorithm="SHA256", **name_headers(headers)
-    )["UploadId"]
+    )
     crash_point("upload.created")
-    rest = chain([first], (part for part, _ in parts))
-    del first
+    ensure_store_answered(answer, line.place)
+    sending = _Sending(line, key, answer["UploadId"], check, progress)
     is_there = False
     try:
-        size = _put_parts(line, key, upload, rest, check=check, progress=progress)
+        sending.put_part(first)
+        del first  # one part is held at a time
+        for part, _ in parts:
+            sending.put_part(part)
+            del part
+        sending.complete()
         is_there = True
     finally:
         if not is_there:
-            _abort(line, key, upload)
-    return size
+            sending.abort()
+    return sending.size
 
 
 def put_bytes(
@@ -97,42 +102,56 @@ def put_bytes(
     return CONFIRMED if echoes(answer, checksum) else NOTHING_TO_COMPARE
 
 
-def _put_parts(
-    line: Line, key: str, upload: str, parts: Iterator[bytearray], *, check: Check, progress: Progress
-) -> int:
-    named: list[dict[str, Any]] = []
-    size = 0
-    for number, part in enumerate(parts, 1):
-        digest = encode(hashlib.sha256(part).digest())
+@dataclass(slots=True)
+class _Sending:
+    """An upload under way."""
+
+    line: Line
+    key: str
+    upload: str
+    check: Check
+    progress: Progress
+    named: list[dict[str, Any]] = field(default_factory=list)
+    size: int = 0
+
+    def put_part(self, part: bytearray) -> None:
+        body = self.line.body(read_bytes(part), len(part), check=self.check, progress=self.progress)
+        number = len(self.named) + 1
         crash_point("upload.part_putting")
-        answer = line.call(
+        answer = self.line.call(
             "upload_part",
-            key,
-            check=check,
+            self.key,
+            check=self.check,
             weight=len(part),
-            UploadId=upload,
+            UploadId=self.upload,
             PartNumber=number,
-            Body=line.body(read_bytes(part), len(part), check=check, progress=progress),
+            Body=body,
             ContentLength=len(part),
             ChecksumAlgorithm="SHA256",
-            ChecksumSHA256=digest,
+            ChecksumSHA256=encode(hashlib.sha256(part).digest()),
         )
-        ensure_store_answered(answer, line.place)
         crash_point("upload.part_put")
-        echoed = answer.get("ChecksumSHA256")
-        named.append(
-            {"PartNumber": number, "ETag": answer["ETag"]} | ({"ChecksumSHA256": echoed} if echoed else {})
+        body.release()
+        ensure_store_answered(answer, self.line.place)
+        checksum = answer.get("ChecksumSHA256")
+        self.named.append(
+            {"PartNumber": number, "ETag": answer["ETag"]}
+            | ({"ChecksumSHA256": checksum} if checksum else {})
         )
-        size += len(part)
-        del part  # before the next one is gathered
-    crash_point("upload.completing")
-    line.call(
-        "complete_multipart_upload", key, check=check, UploadId=upload, MultipartUpload={"Parts": named}
-    )
-    crash_point("upload.completed")
-    return size
+        self.size += len(part)
 
+    def complete(self) -> None:
+        crash_point("upload.completing")
+        answer = self.line.call(
+            "complete_multipart_upload",
+            self.key,
+            check=self.check,
+            UploadId=self.upload,
+            MultipartUpload={"Parts": self.named},
+        )
+        crash_point("upload.completed")
+        ensure_store_answered(answer, self.line.place)
 
-def _abort(line: Line, key: str, upload: str) -> None:
-    with contextlib.suppress(GhostrollError, Declined):
-        line.call("abort_multipart_upload", key, check=lambda: None, UploadId=upload)
+    def abort(self) -> None:
+        with contextlib.suppress(GhostrollError, Declined):
+            self.line.call("abort_multipart_upload", self.key, check=lambda: None, UploadId=self.upload)

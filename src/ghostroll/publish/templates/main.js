@@ -1,12 +1,16 @@
 // The page: what it was published with, then whatever comes.
 
+const SAID = 20000; // milliseconds
+let saidAt = -Infinity;
+
 /** Show a gallery. Where the reader is, and a picture that is open, stay as they are. */
 function showGallery(gallery) {
   const place = findPlace();
   complete = gallery.state === "complete";
-  byId("span").textContent = saySpan(gallery.items);
+  byId("span").textContent = sayTitle(gallery);
   document.title = byId("span").textContent || byId("session").textContent;
   byId("status").textContent = sayState(gallery);
+  sayAloud(byId("status").textContent);
   const progress = byId("progress");
   progress.max = Math.max(1, gallery.total, gallery.items.length);
   progress.value = gallery.items.length;
@@ -21,6 +25,13 @@ function showGallery(gallery) {
   if (box.open && byId("broken").hidden) sayPosition();
   else if (box.open) showPicture(current); // its address may be a new one
   document.body.dataset.state = gallery.state;
+}
+
+/** For who listens: how far it is, now and then, and that it is complete. */
+function sayAloud(words) {
+  if (!complete && Date.now() - saidAt < SAID) return;
+  saidAt = Date.now();
+  byId("said").textContent = words;
 }
 
 function showFailed(failed) {

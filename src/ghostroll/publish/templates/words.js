@@ -96,6 +96,12 @@ function saySpan(items) {
   return `${first.getUTCDate()}–${to}`;
 }
 
+/** The days of the pictures; before the first, the day of the session. */
+function sayTitle({ items }) {
+  const session = parseTaken(`${/^\d{4}-\d\d-\d\d(?=_)/.exec(byId("session").textContent)?.[0]}T00:00:00`);
+  return !items.length && session ? sayDate(session.date) : saySpan(items);
+}
+
 function sayState({ state, total, items }) {
   const here = items.length;
   const said = here.toLocaleString("en");

@@ -1,0 +1,196 @@
+"""How soon people see a card's pictures: a bucket at the end of a line of 40 ms and 50 Mbit/s, and a Chromium that polls.
+
+`ghostroll ingest` of a card of 24-megapixel JPEGs, from the start of its process. Chromium waits with an empty page
+and opens the link as soon as `link.txt` has it, over the same line. A picture is visible one frame after it was
+loaded. The line is measured twice: while pictures are still being made, and by `ghostroll publish` of pictures that
+were all made before, which shows what the uploads alone can do.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The store, the line and the browser of the tests.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from browser.conftest import start_browser
+from browser.looking import ask_page, run_first
+from measuring import Figure, give_up, option_parser, report
+from selenium.webdriver import Chrome
+from staging import Stage, drop_from_cache, forget_run, list_files, make_photo_card, open_stage
+from stores import Store, serve_rclone
+from wires import Wire, open_wire
+
+_ROUND_TRIP = 0.04  # seconds
+_MEGABITS = 50  # a second
+_TIMEOUT = 120.0
+_PAUSE = 0.01
+_MARK_FIRST_PICTURE = """
+  document.addEventListener("load", (event) => {
+    const paint = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
+    if (event.target.closest?.(".tile")) paint(() => { window.firstPicture ??= Date.now() / 1000; });
+  }, true);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Seconds since a process was started, and how full the line was from the link to the last picture."""
+
+    link: float
+    last: float
+    megabits: float  # a second
+    visible: float = 0.0
+
+
+class _Run:
+    """A ghostroll at work, and what came of it in the bucket."""
+
+    def __init__(self, process: subprocess.Popen[bytes], began: float, bucket: Path, pictures: int) -> None:
+        self._process, self.began = process, began
+        self._sessions, self._pictures = bucket / "sessions", pictures
+        self._before = set(self._list_sessions())
+
+    def wait_for(self, find: Callable[[], Any]) -> Any:
+        """What it finds, as soon as it finds something; the benchmark ends where that can't be any more."""
+        until = time.monotonic() + _TIMEOUT
+        while not (found := find()):
+            if self._process.poll() or time.monotonic() > until:
+                give_up(f"what should have come did not: exit code {self._process.returncode}")
+            time.sleep(_PAUSE)
+        return found
+
+    def measure(self, wire: Wire, look: Callable[[], object]) -> Moments:
+        """Have somebody look once the link is out, and wait for the last picture."""
+        page = self.wait_for(self._find_page)
+        link, carried = time.time() - self.began, wire.traffic.up
+        look()
+        self.wait_for(lambda: _count_pictures(page) >= self._pictures)
+        last, carried = time.time() - self.began, wire.traffic.up - carried
+        return Moments(link, last, carried * 8 / 1e6 / (last - link))
+
+    def _find_page(self) -> Path | None:
+        new = [session for session in self._list_sessions() if session not in self._before]
+        return new[0] if new and (new[0] / "index.html").exists() else None
+
+    def _list_sessions(self) -> list[Path]:
+        return list(self._sessions.iterdir()) if self._sessions.exists() else []
+
+
+class _Bench:
+    """A card, a bucket at the end of a line, and somebody with a browser."""
+
+    def __init__(self, stage: Stage, store: Store, wire: Wire, card: Path) -> None:
+        self._stage, self._wire, self._card = stage, wire, card
+        self._bucket = stage.folder / "store" / store.bucket
+        self._environment = stage.environment | store.at(wire.endpoint).settings
+
+    def ingest(self, browser: Chrome) -> Moments:
+        """Ingest the card while somebody waits for its pictures."""
+        forget_run(self._stage)
+        drop_from_cache(list_files(self._card))
+        browser.get("about:blank")
+        with self._start("ingest", self._card) as run:
+            moments = run.measure(self._wire, lambda: browser.get(run.wait_for(self._find_link)))
+            visible = run.wait_for(lambda: ask_page(browser, "window.firstPicture"))
+            return replace(moments, visible=visible - run.began)
+
+    def publish(self) -> Moments:
+        """Ingest the card without publishing it, then publish it."""
+        forget_run(self._stage)
+        document, _ = replace(
+            self._stage, environment=self._environment | {"GHOSTROLL_PUBLISH__AUTO": "false"}
+        ).ingest(self._card)
+        with self._start("publish", str(document["job"])) as run:
+            return run.measure(self._wire, lambda: None)
+
+    @contextmanager
+    def _start(self, *words: str | Path) -> Iterator[_Run]:
+        """A command, which has ended well afterwards."""
+        command = [sys.executable, "-m", "ghostroll", *words, "--json"]
+        began = time.time()  # the browser's clock
+        pictures = 2 * len(list_files(self._card))
+        with subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL) as process:
+            try:
+                yield _Run(process, began, self._bucket, pictures)
+                process.wait(_TIMEOUT)
+            finally:
+                process.kill()
+        if process.returncode != 0:
+            give_up(f"'ghostroll {words[0]}' ended with exit code {process.returncode}")
+
+    def _find_link(self) -> str | None:
+        found = list(self._stage.library.glob("*/link.txt"))
+        return found[0].read_text().splitlines()[0] if found else None
+
+
+def _count_pictures(session: Path) -> int:
+    """Renditions that are whole: the store gives an object its name last."""
+    return sum(not path.name.startswith(".") for path in session.glob("*/*.jpg"))
+
+
+def main() -> None:
+    """Ingests with somebody looking, and uploads alone, in turns."""
+    options = _read_options()
+    with ExitStack() as undo:
+        stage = undo.enter_context(open_stage(options.cache))
+        try:
+            store = undo.enter_context(serve_rclone(stage.folder / "store"))
+            browser = start_browser(stage.folder / "profile")
+        except pytest.skip.Exception as obstacle:  # what the store of the tests lacks
+            give_up(str(obstacle.msg))
+        except FileNotFoundError as obstacle:
+            give_up(str(obstacle))
+        undo.callback(browser.quit)
+        run_first(browser, _MARK_FIRST_PICTURE)
+        rate = _MEGABITS * 1e6
+        wire = undo.enter_context(open_wire(store.address, rtt=_ROUND_TRIP, bits_per_second=rate))
+        card = make_photo_card(
+            options.cache, stage.folder, photos=options.photos, megapixels=options.megapixels
+        )
+        bench = _Bench(stage, store, wire, card)
+        ingests, publishes = [], []
+        for _ in range(options.rounds):
+            ingests.append(bench.ingest(browser))
+            publishes.append(bench.publish())
+    report(options, [*_tell(ingests, publishes)])
+
+
+def _read_options() -> argparse.Namespace:
+    parser = option_parser("how soon people see the pictures of a card, over a line of 40 ms and 50 Mbit/s")
+    parser.add_argument("--photos", type=int, default=48, help="on the card")
+    parser.add_argument("--megapixels", type=float, default=24, help="of each photo")
+    parser.add_argument("--rounds", type=int, default=3, help="of everything")
+    options = parser.parse_args()
+    if min(options.photos, options.rounds, options.megapixels) <= 0:
+        parser.error("photos, rounds and megapixels must be more than 0")
+    return options
+
+
+def _tell(ingests: Sequence[Moments], publishes: Sequence[Moments]) -> Iterator[Figure]:
+    line = (float(_MEGABITS),) * len(ingests)
+    for name, moments in (
+        ("ingest: seconds until the link is out", [each.link for each in ingests]),
+        ("ingest: seconds until the first picture is visible", [each.visible for each in ingests]),
+        ("ingest: seconds until the last picture is in the bucket", [each.last for each in ingests]),
+        ("publish: seconds until the link is out", [each.link for each in publishes]),
+        ("publish: seconds until the last picture is in the bucket", [each.last for each in publishes]),
+    ):
+        yield Figure(name, "s", tuple(moments))
+    for name, rates in (
+        ("ingest: the line, from the link to the last picture", [each.megabits for each in ingests]),
+        ("publish: the same, all pictures made before", [each.megabits for each in publishes]),
+    ):
+        yield Figure(name, "Mbit/s", tuple(rates), line)
+
+
+if __name__ == "__main__":
+    main()
