@@ -148,7 +148,7 @@ class _Bench:
     def take(self, store: Store, threads: int, files: int, rounds: int) -> Cell:
         """Have every sender send as many files, in turns that begin with another one each round."""
         folder = self._make_folder(files)
-        cell: Cell = {sender.name: [] for sender in self._senders}
+        cell: Cell = {name: [] for name in self._idle}
         for _ in range(rounds):
             for sender in self._senders:
                 idle = min(cost.cpu for cost in self._idle[sender.name])

@@ -9,7 +9,7 @@ from mischief import Mischief, open_mischief
 from refusing import ACCESS_DENIED, NOT_IMPLEMENTED, Asked, Refusal
 from stores import Store, serve_localstack
 
-from ghostroll.errors import TransientError
+from ghostroll.errors import TargetUnreachable, TransientError
 from ghostroll.publish.s3.body import Damaged
 
 
@@ -166,14 +166,36 @@ def test_damaged_original_never_reaches_the_bucket(
     assert rclone.list_keys() == []
 
 
+@pytest.mark.parametrize("name", ["moto", "rclone"])
 def test_large_original_is_asked_about_before_it_is_sent(
-    moto: Store, monkeypatch: pytest.MonkeyPatch
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a few megabytes on the store answers first: nothing is sent of what is there."""
-    with make_original(5 * 2**20) as file, open_bucket(moto, monkeypatch) as bucket:
+    """From a few megabytes on a look comes first: not a byte goes out of what is there, with any store."""
+    store: Store = request.getfixturevalue(name)
+    with (
+        open_mischief(store.address) as proxy,
+        make_original(4 * 2**20) as file,
+        open_bucket(store.at(proxy.endpoint), monkeypatch) as bucket,
+    ):
+        put(bucket, file)
+        assert _said(proxy)[:2] == ["HeadObject 404", "PutObject 200"]
         sent: list[int] = []
-        assert put(bucket, file, sent=sent).confirmed
-        assert sum(sent) == file.size
+        put(bucket, file, sent=sent)
+        assert sent == []
+        assert len(proxy.tell("PutObject")) == 1
+
+
+def test_login_page_is_no_present_original(moto: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What answers a look without an ETag is no store, whatever it says."""
+    with (
+        open_mischief(moto.address) as proxy,
+        make_original(1000) as file,
+        open_bucket(moto.at(proxy.endpoint), monkeypatch) as bucket,
+    ):
+        put(bucket, file)
+        proxy.drop_answer_headers("etag")
+        with pytest.raises(TargetUnreachable, match="login page"):
+            put(bucket, file)
 
 
 def test_original_is_never_whole_in_memory(rclone: Store, monkeypatch: pytest.MonkeyPatch) -> None:

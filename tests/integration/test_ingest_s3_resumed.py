@@ -143,11 +143,14 @@ def test_resumed_job_grows_its_gallery(walk: tuple[Person, Mischief], moto: Stor
 def test_archive_overtaken_by_pictures(walk: tuple[Person, Mischief], moto: Store) -> None:
     """Pictures that come while an archive without them is on its way are in the next one: no old archive is shown as whole."""
     person, proxy = walk
-    held = proxy.hold(key="*/share.zip", times=2)
+    held = proxy.hold(key="*/share.zip", times=1)
     first = start_command(person.env, "ingest", person.card, "--session", "wedding")
     held.wait()
     first.send_signal(signal.SIGKILL)
     finish_command(first)
+    held.release()  # the store has it, and nobody heard of that
+    wait_for(lambda: count_stored(proxy, "*/share.zip") == 1, "it never came")
+    held = proxy.hold(key="*/share.zip", times=1)
     second = start_command(person.env, "ingest", make_second_card(person), "--session", "wedding")
     held.wait()
     there = "SELECT count(*) FROM object WHERE kind = 'picture' AND state = 'present'"
@@ -180,3 +183,15 @@ def test_pictures_before_originals(walk: tuple[Person, Mischief]) -> None:
     run = finish_command(process)
     assert run.code == 0, run.err
     assert len(tell_writes(proxy, "originals/*")) == 10
+
+
+@pytest.mark.parametrize("point", ["confirmed.promising", "upload.put:10"])
+def test_killed_before_it_was_said(point: str, walk: tuple[Person, Mischief]) -> None:
+    """Killed when all originals were there but nobody had been told, the next start says that the card may be formatted."""
+    person, _ = walk
+    person.env |= {"GHOSTROLL_PUBLISH__ORIGINALS": "all", "GHOSTROLL_LOG__FORMAT": "json"}
+    person.run("ingest", person.card, code=KILLED, GHOSTROLL_CRASH_AT=point)
+    assert ask(person.library, "SELECT confirmed_at FROM job") == [(None,)]
+    log = person.run("ingest", make_second_card(person)).err
+    assert "EOS_DIGITAL: safe to format, 5 files" in log
+    assert ask(person.library, "SELECT count(*) FROM job WHERE confirmed_at IS NULL") == [(0,)]

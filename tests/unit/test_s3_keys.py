@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from email.message import Message
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -88,7 +89,8 @@ def test_disposition_holds_any_name_safely(name: str | bytes) -> None:
     assert message.get_content_disposition() == "attachment"
     shown = message.get_filename()
     assert shown
-    assert not set(shown) & set("/\\\r\n\0")
+    for name_said in (shown, unquote(line.partition("filename*=UTF-8''")[2])):
+        assert not set(name_said) & set("/\\\r\n\0\x7f")
 
 
 def test_disposition_keeps_letters_beyond_ascii() -> None:
@@ -98,6 +100,7 @@ def test_disposition_keeps_letters_beyond_ascii() -> None:
         == "attachment; filename=\"F_te 1.jpg\"; filename*=UTF-8''F%C3%AAte%201.jpg"
     )
     assert keys.attachment('a"b.jpg') == "attachment; filename=\"a_b.jpg\"; filename*=UTF-8''a%22b.jpg"
+    assert keys.attachment("a\r\nb\x80/../c\x00d.jpg") == 'attachment; filename="cd.jpg"'
     assert keys.attachment(b"\xff.jpg") == "attachment; filename=\"_.jpg\"; filename*=UTF-8''%EF%BF%BD.jpg"
 
 

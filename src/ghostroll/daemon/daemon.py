@@ -170,9 +170,9 @@ class Daemon:
         station = self._station
         if station is None or self._is_waiting(station):
             pauses.append(max(0.0, self._look_at - self._around.clock.boot()))
-        trial = None if station is None else station.next_trial()
-        if trial is not None:
-            pauses.append(max(0.0, trial - self._around.clock.boot()))
+        moments = [] if station is None else [station.next_trial(), station.next_renewal()]
+        now = self._around.clock.boot()
+        pauses += [max(0.0, moment - now) for moment in moments if moment is not None]
         if self._busy:
             pauses.append(_BUSY)
         return min(pauses, default=None)

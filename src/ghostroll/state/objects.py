@@ -102,6 +102,14 @@ def drop_pictures(db: sqlite3.Connection, source: SourceId) -> None:
     db.execute("DELETE FROM object WHERE source_id = ?", (source,))
 
 
+def overtake_archive(db: sqlite3.Connection, gallery: GalleryId) -> None:
+    """A gallery's pictures are not those of an archive that is under way: its upload settles nothing."""
+    db.execute(
+        "UPDATE object SET wish = wish + 1 WHERE gallery_id = ? AND kind = 'archive' AND state = 'wanted'",
+        (gallery,),
+    )
+
+
 def list_wanted(db: sqlite3.Connection, place: str) -> list[tuple[Object, int]]:
     """What does not lie at a place yet, with its bytes."""
     rows = db.execute("SELECT * FROM object WHERE place = ? AND state = 'wanted' ORDER BY id", (place,))

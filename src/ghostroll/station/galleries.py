@@ -175,6 +175,7 @@ def _want_picture(
         db, gallery.place, job=source.job_id, gallery=gallery.id, source=source.id, size=size
     )
     galleries.set_archive(db, gallery.id, None)
+    objects.overtake_archive(db, gallery.id)
     priority = jobs.order_uploads(ObjectKind.PICTURE, source.job_id)
     tasks.want_uploads(db, source.job_id, [(wanted, priority, size)])
     wait_with_bucket(wiring, db)

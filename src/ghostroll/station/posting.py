@@ -79,6 +79,7 @@ def post_gallery(
     def record(db: sqlite3.Connection) -> None:
         if new_link:
             galleries.set_link(db, gallery.id, link)
+            wiring.renew_at = 0.0  # it may live shorter than the others
             wiring.linked.add(gallery.id)
         galleries.set_addresses(db, gallery.id, addresses)
 

@@ -10,7 +10,8 @@ from ghostroll.station.galleries import wait_with_bucket
 from ghostroll.station.wiring import Wiring
 
 _DAY = 86_400  # seconds
-_LOOK = 60.0  # seconds between two looks
+_LOOK = 60.0  # seconds between two looks at most
+_LEAST = 1.0  # and at least, however soon credentials end
 
 
 def renew_addresses(wiring: Wiring) -> int:
@@ -22,7 +23,6 @@ def renew_addresses(wiring: Wiring) -> int:
     cloud, boot = wiring.cloud, wiring.clock.boot()
     if cloud is None or cloud.is_public or boot < wiring.renew_at:
         return 0
-    wiring.renew_at = boot + _LOOK
     now = wiring.now_seconds()
     with wiring.database.read() as db:
         linked = galleries.list_linked(db, cloud.place)
@@ -38,6 +38,8 @@ def renew_addresses(wiring: Wiring) -> int:
             )
             and not tasks.is_wanted(db, Stage.PUBLISH, gallery.id)
         ]
+    pauses = [_tell_pause(gallery, now) for gallery in linked]
+    wiring.renew_at = boot + max(_LEAST, min([_LOOK, *pauses]))
     for gallery in due:
         with wiring.database.write() as db:
             of_session = job_rows.list_jobs_of_session(db, gallery.session_id)
@@ -52,6 +54,15 @@ def needs_renewal(gallery: PlacedGallery, now: int) -> bool:
     if link is None or addresses is None or now >= link.end:
         return False
     return now - addresses.at >= addresses.seconds / 2
+
+
+def _tell_pause(gallery: PlacedGallery, now: int) -> float:
+    """Seconds until a gallery should be looked at again: short lives, of short credentials, are looked at more often."""
+    link, addresses = gallery.link, gallery.addresses
+    if link is None or addresses is None or now >= link.end:
+        return _LOOK
+    half = addresses.seconds / 2
+    return addresses.at + half - now if now < addresses.at + half else half
 
 
 def is_kept(gallery: PlacedGallery, created: datetime, now: int, keep_days: int) -> bool:

@@ -232,6 +232,11 @@ class Station:
         if renew_addresses(self.wiring):
             self.engine.bell.ring()
 
+    def next_renewal(self) -> float | None:
+        """When addresses are looked at again (boot-time seconds); None where they never die."""
+        cloud = self.wiring.cloud
+        return None if cloud is None or cloud.is_public else self.wiring.renew_at
+
     def is_anything_parked(self) -> bool:
         """Whether work waits for something that may go away by itself."""
         return is_anything_parked(self.wiring)

@@ -182,7 +182,11 @@ class UploadWork:
 
     def _record_archive(self, db: sqlite3.Connection, one: Object, gallery: PlacedGallery, size: int) -> None:
         whole = not objects.has_wanted(db, gallery.id, ObjectKind.PICTURE)
-        if objects.settle_object(db, one, ObjectState.PRESENT) and whole:
+        if not objects.settle_object(db, one, ObjectState.PRESENT):
+            now = objects.find_object(db, one.id)
+            if now is not None:  # pictures have come meanwhile: once they are all there it is made anew
+                objects.settle_object(db, now, ObjectState.PRESENT)
+        elif whole:
             galleries.set_archive(db, gallery.id, size)
 
     def _want_anew(self, db: sqlite3.Connection, one: Object) -> None:

@@ -115,9 +115,6 @@ class _Sink:
         self._at = offset
         return offset
 
-    def seekable(self) -> bool:
-        return True
-
     def flush(self) -> None:
         """Nothing is held back."""
 

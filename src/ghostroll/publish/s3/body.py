@@ -62,9 +62,7 @@ class Body:
         progress: Callable[[int], None],
         sha256: Sha256 | None = None,
         piece: int = PIECE,
-        asks_first: bool = False,
     ) -> None:
-        self.asks_first = asks_first
         self._reader = reader
         self._size = size
         self._before = before
@@ -99,10 +97,6 @@ class Body:
             return self._take(amount)
         except BaseException as reason:  # noqa: BLE001  # whatever it is has to get through botocore as it is
             raise Cut(reason) from None
-
-    def release(self) -> None:
-        """Let go of what it reads from: botocore keeps the body of a request until a cycle is collected."""
-        self._reader = read_bytes(b"")
 
     def _take(self, amount: int) -> bytes | memoryview:
         self._before(amount)

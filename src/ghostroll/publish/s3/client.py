@@ -72,7 +72,6 @@ def make_client(session: Any, place: Place) -> Any:
     events.unregister("before-call.s3", add_expect_header)
     events.unregister("before-parameter-build.s3.PutObject", convert_body_to_file_like_object)
     events.unregister("before-parameter-build.s3.UploadPart", convert_body_to_file_like_object)
-    events.register("before-call.s3.PutObject", _ask_first)
     return client
 
 
@@ -84,9 +83,3 @@ def _choose_addressing(place: Place) -> str:
     if place.addressing != "auto":
         return place.addressing
     return "path" if place.endpoint_url or "." in place.bucket else "virtual"
-
-
-def _ask_first(params: dict[str, Any], **_: Any) -> None:
-    """Let the store answer before a large body is sent, where the body wishes so: it may be there already."""
-    if getattr(params.get("body"), "asks_first", False):
-        params["headers"]["Expect"] = "100-continue"

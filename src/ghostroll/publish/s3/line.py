@@ -101,7 +101,6 @@ class Line:
         check: Check,
         progress: Progress,
         sha256: Sha256 | None = None,
-        asks_first: bool = False,
     ) -> Body:
         """What is sent, at the line's bandwidth and cut by `check`."""
         return Body(
@@ -111,7 +110,6 @@ class Line:
             progress=progress,
             sha256=sha256,
             piece=min(PIECE, self.bandwidth.piece or PIECE),
-            asks_first=asks_first,
         )
 
     def _attempt(
@@ -166,6 +164,11 @@ class Line:
         except BaseException as reason:  # noqa: BLE001  # whatever it is has to get through botocore as it is
             raise Cut(reason) from None
 
+    def _before_wait(self, response: Any = None, **_: Any) -> None:
+        """Between a failed attempt and the next one botocore sleeps; what has arrived is not thrown away."""
+        if response is None or response[0].status_code >= 300:
+            self._before_attempt()
+
     def _make(self) -> tuple[Any, Any]:
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415  # as above
 
@@ -180,9 +183,7 @@ class Line:
         else:
             client.meta.events.register_first("before-send.s3", self._before_attempt)
             client.meta.events.register_first("needs-retry.s3", self._stop_at_other_region)
-            client.meta.events.register_first(
-                "needs-retry.s3", self._before_attempt
-            )  # it waits before the next
+            client.meta.events.register_first("needs-retry.s3", self._before_wait)
             self._connections.watch(client)
             return session, client
         raise failure

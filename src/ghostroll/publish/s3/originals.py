@@ -24,7 +24,9 @@ from ghostroll.publish.s3.confirming import (
 from ghostroll.publish.s3.keys import Headers
 from ghostroll.publish.s3.line import Check, Declined, Line, Progress, ensure_store_answered
 
-ASK_FIRST_BYTES = 4 * 1024 * 1024  # from here on a round trip costs less than sending what is there already
+# From here on a round trip costs less than sending what is there already. Not by `Expect: 100-continue`: botocore
+# reads the whole body all the same after a 412, and waits a second for a store that doesn't know it.
+LOOK_FIRST_BYTES = 4 * 1024 * 1024
 _CONFLICT = 409
 _UNKNOWN = 501
 TAKEN = frozenset({_CONFLICT, 412})
@@ -121,7 +123,8 @@ def put_whole(
     def look() -> Confirmation | None:
         return confirm_present(line, original, part_bytes=part_bytes, check=check)
 
-    if not line.is_conditional and (found := look()) is not None:
+    looks_first = not line.is_conditional or original.size >= LOOK_FIRST_BYTES
+    if looks_first and (found := look()) is not None:
         return found
     try:
         answer = _send(line, original, check=check, progress=progress)
@@ -142,7 +145,6 @@ def _send(line: Line, original: Original, *, check: Check, progress: Progress) -
         check=check,
         progress=progress,
         sha256=original.sha256,
-        asks_first=original.size >= ASK_FIRST_BYTES,
     )
     only_new = {"IfNoneMatch": "*"} if line.is_conditional else {}
     crash_point("upload.putting")

@@ -131,7 +131,6 @@ class _Sending:
             ChecksumSHA256=encode(hashlib.sha256(part).digest()),
         )
         crash_point("upload.part_put")
-        body.release()
         ensure_store_answered(answer, self.line.place)
         checksum = answer.get("ChecksumSHA256")
         self.named.append(
