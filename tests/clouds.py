@@ -50,7 +50,9 @@ def find_page(store: Store) -> str:
 
 def read_gallery(store: Store, page: str | None = None) -> dict[str, Any]:
     """The gallery.json of a gallery, of the one there is without `page`."""
-    found: dict[str, Any] = json.loads(gzip.decompress(store.read(f"{page or find_page(store)}/gallery.json")))
+    found: dict[str, Any] = json.loads(
+        gzip.decompress(store.read(f"{page or find_page(store)}/gallery.json"))
+    )
     return found
 
 

@@ -17,7 +17,9 @@ GalleryId = NewType("GalleryId", int)
 ObjectId = NewType("ObjectId", int)
 Sha256 = NewType("Sha256", bytes)  # 32 bytes, not hex
 
-RANK_BITS = 40  # a task's priority holds its rank above these: crews of one stage that don't wait for each other
+RANK_BITS = (
+    40  # a task's priority holds its rank above these: crews of one stage that don't wait for each other
+)
 HEAD_BYTES = 64 * 1024  # what is read of a known source before it is believed
 
 

@@ -180,6 +180,7 @@ def test_lifetime_without_credentials_is_a_sentence(bucket: Bucket, monkeypatch:
         bucket.prepare()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
     assert bucket.tell_lifetime().days == 7
+    assert bucket.put("p/1.jpg", b"x", RENDITION).confirmed
 
 
 def test_address_that_is_none_is_refused(moto: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 def test_object_arrives_with_its_headers(moto: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page, a packed gallery and a download are served as what they are, and the store confirms the bytes."""
     with open_bucket(moto, monkeypatch) as bucket:
-        packed = keys.pack_gallery(b"{}")
+        packed = keys.pack_text(b"{}")
         assert bucket.put("p/gallery.json", packed, keys.gallery_headers(public=False)).confirmed
         bucket.put("p/o.cr3", b"raw", keys.original_headers("Fête.CR3", public=False))
     found = moto.client().head_object(Bucket=moto.bucket, Key="p/gallery.json")

@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,44 +25,55 @@ from outages import (
     open_for,
     open_scene,
 )
-from running import Run, command, finish_command, run_command, wait_until
+from running import Run, check_sentence, command, finish_command, run_command, wait_until
 from stores import Store
 
-from ghostroll.state.database import open_reader
 
-
-def start(scene: Scene, before: tuple[str, ...] = (), *more: str) -> subprocess.Popen[bytes]:
-    """Begin to ingest the card."""
-    return subprocess.Popen(
-        [*before, *command("ingest", scene.person.card, *more)],
+@contextlib.contextmanager
+def ingesting(scene: Scene, before: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """The card is being ingested; nothing of it is left, whatever the test came to."""
+    process = subprocess.Popen(
+        [*before, *command("ingest", scene.person.card)],
         env=scene.person.env | {"GHOSTROLL_LOG__FORMAT": "json"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
-def read_log(run: Run) -> list[dict[str, Any]]:
-    """The journal of an ingest."""
-    return [json.loads(line) for line in run.err.splitlines() if line.startswith("{")]
+def list_warnings(run: Run) -> list[dict[str, Any]]:
+    """What the journal of an ingest warns of."""
+    lines = [json.loads(line) for line in run.err.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["level"] not in ("info", "debug")]
 
 
 def check_waits(scene: Scene, run: Run, trouble: Trouble) -> None:
     """It ended with a safe card, a whole gallery at home, and one warning that says what is wrong."""
     assert run.code == 6, (run.out, run.err)
-    document = run.document
-    assert (document["state"], document["secured"], document["failed"]) == ("secured", True, [])
+    check_sentence(run)
+    document = scene.person.run("show", "1", "--json").document
+    assert (document["state"], document["failed"]) == ("secured", [])
     assert {one["cause"] for one in document["waiting"]} == {trouble.cause}
     assert {one["stage"] for one in document["waiting"]} == {"publish", "upload"}
     session = scene.person.find_session()
     assert json.loads((session / "gallery.json").read_text())["state"] == "complete"
     scene.check_copied()
-    (warning,) = (line for line in read_log(run) if line["level"] not in ("info", "debug"))
+    (warning,) = list_warnings(run)
     assert warning["cause"] == trouble.cause
-    told = [warning["event"], *(scene.person.run(*words).out for words in (("status",), ("show", "1")))]
+    told = [
+        warning["event"],
+        run.out,
+        *(scene.person.run(*words).out for words in (("status",), ("show", "1"))),
+    ]
     for text in told:
         assert trouble.says in text
         assert trouble.remedy in text
-    scene.check_secrets(run.err, run.out, *told)
+    scene.check_secrets(run.err, *told)
 
 
 def check_goes_up(scene: Scene) -> None:
@@ -83,25 +95,31 @@ def test_refused(trouble: Trouble, tmp_path: Path, stores: Any) -> None:
     """What a person must change ends an ingest with 6 as soon as the card is safe and its gallery is made."""
     with open_for(trouble, tmp_path / "home", stores) as scene:
         trouble.begin(scene)
-        check_waits(scene, finish_command(start(scene, (), "--json")), trouble)
+        with ingesting(scene) as process:
+            check_waits(scene, finish_command(process), trouble)
         trouble.end(scene)
         check_goes_up(scene)
 
 
-def test_no_network(tmp_path: Path, moto_server: Store) -> None:
+@pytest.mark.timeout(300)
+def test_no_network(tmp_path: Path, moto_server: Store, rclone_server: Store) -> None:
     """Without a network an ingest ends with 6 after a short patience, and says how the network fails."""
+    servers = {"moto": moto_server, "rclone": rclone_server}
     troubles = [*NETWORK, NO_NETWORK]
     with contextlib.ExitStack() as stack:
         begun = []
         for trouble in troubles:  # at once: each of them waits a while whether the network comes back
-            scene = stack.enter_context(open_scene(tmp_path / trouble.name, moto_server.with_new_bucket()))
-            begun.append((scene, trouble, start(scene, trouble.begin(scene), "--json")))
+            scene = stack.enter_context(
+                open_scene(tmp_path / trouble.name, servers[trouble.store].with_new_bucket())
+            )
+            process = stack.enter_context(ingesting(scene, trouble.begin(scene)))
+            begun.append((scene, trouble, process))
         runs = [finish_command(process, 100) for _, _, process in begun]
         for (scene, trouble, _), run in zip(begun, runs, strict=True):
             check_waits(scene, run, trouble)
-            trouble.end(scene)
-            scene.person.env["GHOSTROLL_PUBLISH__S3__ENDPOINT_URL"] = scene.wire.endpoint
-            check_goes_up(scene)
+            if trouble in (REFUSED, NO_NETWORK):
+                trouble.end(scene)
+                check_goes_up(scene)
 
 
 @pytest.mark.parametrize("trouble", [REFUSED, VANISHED, STALLED], ids=str)
@@ -109,30 +127,26 @@ def test_network_comes_back(trouble: Trouble, tmp_path: Path, stores: Any) -> No
     """An ingest that is still there when the network comes back goes on by itself, and ends as if nothing had been."""
     with open_for(trouble, tmp_path / "home", stores) as scene:
         trouble.begin(scene)
-        process = start(scene, (), "--json")
-        wait_until(lambda: is_safe(scene))
-        if trouble is REFUSED:
-            wait_until(lambda: "waiting" in scene.person.run("status").out)
-        trouble.end(scene)
-        run = finish_command(process)
+        with ingesting(scene) as process:
+            wait_until(lambda: is_safe(scene))
+            if trouble is REFUSED:
+                wait_until(lambda: "waiting" in scene.person.run("status").out)
+            trouble.end(scene)
+            run = finish_command(process)
         assert run.code == 0, run.err
-        assert run.document["publication"] == "complete"
-        assert run.document["link"] is not None
+        assert scene.person.run("show", "1", "--json").document["publication"] == "complete"
         assert run.err.count("Link ready") == 2
+        assert len(list_warnings(run)) == (trouble is REFUSED)
         scene.check_whole()
 
 
 def is_safe(scene: Scene) -> bool:
     """Whether the card may be removed and its pictures can be seen at home."""
-    state = scene.person.state
-    if not state.exists():
+    run = run_command(scene.person.env, "show", "1", "--json")  # there may be no state yet
+    if run.code or run.document["state"] != "secured":
         return False
-    with contextlib.closing(open_reader(str(state))) as db:
-        made = db.execute("SELECT 1 FROM gallery WHERE place = 'folder' AND state = 'complete'").fetchone()
-        return (
-            made is not None
-            and db.execute("SELECT 1 FROM job WHERE safety = 'secured'").fetchone() is not None
-        )
+    session = run.document["session_dir"]
+    return bool(json.loads((Path(session) / "gallery.json").read_text())["state"] == "complete")
 
 
 @pytest.mark.parametrize("trouble", [STALLED, STALLED_BODY, VANISHED, REFUSED], ids=str)
@@ -141,10 +155,10 @@ def test_stop_while_nothing_answers(trouble: Trouble, tmp_path: Path, stores: An
     with open_for(trouble, tmp_path / "home", stores) as scene:
         (scene.person.card / "DCIM" / "100CANON" / "MVI_0007.MOV").write_bytes(bytes(range(256)) * 32_000)
         trouble.begin(scene)
-        process = start(scene)
-        wait_until(lambda: is_safe(scene) and is_stuck(scene, trouble))
-        process.send_signal(signal.SIGINT)
-        run = finish_command(process)
+        with ingesting(scene) as process:
+            wait_until(lambda: is_safe(scene) and is_stuck(scene, trouble))
+            process.send_signal(signal.SIGINT)
+            run = finish_command(process)
         assert run.code == 130, run.err
         assert "SECURED" in run.out
         assert "slow disk" not in run.err
@@ -157,7 +171,7 @@ def is_stuck(scene: Scene, trouble: Trouble) -> bool:
     """Whether requests wait for an answer, or, where nothing can be asked, uploads for a network."""
     if trouble is REFUSED:
         return "waiting" in scene.person.run("status").out
-    return trouble is VANISHED or scene.wire.traffic.faults >= 2
+    return trouble is VANISHED or scene.wire.traffic.faults > 0
 
 
 def test_may_not_look(tmp_path: Path, moto: Store) -> None:

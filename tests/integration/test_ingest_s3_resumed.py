@@ -5,12 +5,21 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clouds import check_gallery, count_stored, fetch, find_original_key, find_page, open_cloud_person, tell_writes
+from clouds import (
+    check_gallery,
+    count_stored,
+    fetch,
+    find_original_key,
+    find_page,
+    open_cloud_person,
+    tell_writes,
+)
 from commanding import Person, write_photo
 from mischief import Mischief
 from promises import ask
@@ -85,17 +94,15 @@ def test_killed_large_original_goes_on(
     "point",
     ["upload.putting:1", "upload.put:2", "link.writing", "upload.put:5", "upload.putting:9", "upload.put:9"],
 )
-def test_killed_gallery_is_as_a_clean_one(
-    point: str, walk: tuple[Person, Mischief], moto: Store
-) -> None:
+def test_killed_gallery_is_as_a_clean_one(point: str, walk: tuple[Person, Mischief], moto: Store) -> None:
     """Killed before its page, between a page and its list, among pictures or at the archive: the next start makes it whole."""
     person, _ = walk
     person.run("ingest", person.card, code=KILLED, GHOSTROLL_CRASH_AT=point)
     person.ingest()
     check_whole(moto, person.find_session(), pictures=3)
-    assert ask(person.library, "SELECT DISTINCT safety, publication FROM job WHERE session_id IS NOT NULL") == [
-        ("secured", "complete")
-    ]
+    assert ask(
+        person.library, "SELECT DISTINCT safety, publication FROM job WHERE session_id IS NOT NULL"
+    ) == [("secured", "complete")]
     link = (person.find_session() / "link.txt").read_text().splitlines()[0]
     assert fetch(link).content == moto.read(f"{find_page(moto)}/index.html")
 
@@ -174,7 +181,9 @@ def test_pictures_before_originals(walk: tuple[Person, Mischief]) -> None:
         held.wait()
     slow.wait()
     assert ask(person.library, "SELECT safety FROM job") == [("secured",)]
-    of_originals = "SELECT count(*) FROM task WHERE stage = 'upload' AND state = 'running' AND priority < 1 << 40"
+    of_originals = (
+        "SELECT count(*) FROM task WHERE stage = 'upload' AND state = 'running' AND priority < 1 << 40"
+    )
     assert ask(person.library, of_originals) == [(1,)]
     held.release()
     for _ in range(3):
@@ -185,13 +194,32 @@ def test_pictures_before_originals(walk: tuple[Person, Mischief]) -> None:
     assert len(tell_writes(proxy, "originals/*")) == 10
 
 
-@pytest.mark.parametrize("point", ["confirmed.promising", "upload.put:10"])
-def test_killed_before_it_was_said(point: str, walk: tuple[Person, Mischief]) -> None:
+def test_killed_before_it_was_said(walk: tuple[Person, Mischief]) -> None:
     """Killed when all originals were there but nobody had been told, the next start says that the card may be formatted."""
-    person, _ = walk
+    person, proxy = walk
     person.env |= {"GHOSTROLL_PUBLISH__ORIGINALS": "all", "GHOSTROLL_LOG__FORMAT": "json"}
-    person.run("ingest", person.card, code=KILLED, GHOSTROLL_CRASH_AT=point)
+    held = proxy.hold(key=find_original_key(person.card / "notes.txt"))
+    env = person.env | {"GHOSTROLL_CRASH_AT": "confirmed.promising"}
+    process = start_command(env, "ingest", person.card)
+    wait_for_gallery(person)
+    held.release()
+    assert finish_command(process).code == KILLED
+    assert (
+        ask(person.library, "SELECT state FROM object WHERE state <> 'confirmed' AND kind = 'original'") == []
+    )
     assert ask(person.library, "SELECT confirmed_at FROM job") == [(None,)]
     log = person.run("ingest", make_second_card(person)).err
     assert "EOS_DIGITAL: safe to format, 5 files" in log
     assert ask(person.library, "SELECT count(*) FROM job WHERE confirmed_at IS NULL") == [(0,)]
+
+
+def wait_for_gallery(person: Person) -> None:
+    """Until the first job's galleries are complete."""
+
+    def is_complete() -> bool:
+        try:
+            return ask(person.library, "SELECT publication FROM job") == [("complete",)]
+        except sqlite3.OperationalError:
+            return False
+
+    wait_for(is_complete, "no gallery")

@@ -77,7 +77,9 @@ def check_stored_once(store: Store, proxy: Mischief, cards: Sequence[Path]) -> N
     assert set(store.list_keys("originals/")) == set(wanted)
     for key, path in wanted.items():
         assert store.read(key) == path.read_bytes()
-        assert count_stored(proxy, key) == 1, [(each.asked.operation, each.status) for each in proxy.tell(key=key)]
+        assert count_stored(proxy, key) == 1, [
+            (each.asked.operation, each.status) for each in proxy.tell(key=key)
+        ]
         assert {each.status for each in tell_writes(proxy, key)} <= {200, 409, 412}
     refused = [each for each in tell_writes(proxy, "originals/*") if each.status in (409, 412)]
     assert refused, "nobody met another"
@@ -87,7 +89,9 @@ def test_eight_stations_share_a_bucket(localstack: Store, tmp_path: Path) -> Non
     """Eight at the same time with overlapping cards: every original once, every session whole, every card formattable."""
     cards = make_cards(tmp_path, random.Random(4).randbytes(FILM))
     with open_mischief(localstack.address) as proxy:
-        people = [make_cloud_person(tmp_path / f"home{n}", localstack.at(proxy.endpoint)) for n in range(STATIONS)]
+        people = [
+            make_cloud_person(tmp_path / f"home{n}", localstack.at(proxy.endpoint)) for n in range(STATIONS)
+        ]
         for person in people:
             person.env["GHOSTROLL_PUBLISH__ORIGINALS"] = "all"
         Turnstile(proxy, "CompleteMultipartUpload", find_original_key(cards[0] / "DCIM" / "film.bin"))
@@ -101,7 +105,9 @@ def test_eight_stations_share_a_bucket(localstack: Store, tmp_path: Path) -> Non
             check_sentence(run)
             assert run.code == 0, run.err + run.out
         check_stored_once(localstack, proxy, cards)
-        pages = {key.removesuffix("/index.html") for key in localstack.list_keys() if key.endswith("/index.html")}
+        pages = {
+            key.removesuffix("/index.html") for key in localstack.list_keys() if key.endswith("/index.html")
+        }
         assert len(pages) == STATIONS
         for person, run in zip(people, done, strict=True):
             assert run.document["formattable"] is True
@@ -208,7 +214,9 @@ def test_store_without_conditions(moto: Store, tmp_path: Path) -> None:
         person.env["GHOSTROLL_PUBLISH__ORIGINALS"] = "all"
         there = person.card / "DCIM" / "100CANON" / "IMG_0002.JPG"
         key = find_original_key(there)
-        moto.client().put_object(Bucket=moto.bucket, Key=key, Body=there.read_bytes(), ChecksumAlgorithm="SHA256")
+        moto.client().put_object(
+            Bucket=moto.bucket, Key=key, Body=there.read_bytes(), ChecksumAlgorithm="SHA256"
+        )
         assert person.ingest().document["formattable"] is True
         assert len(moto.list_keys("originals/")) == 4
         kept = moto.client().head_object(Bucket=moto.bucket, Key=key)

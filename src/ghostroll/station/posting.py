@@ -9,7 +9,7 @@ from ghostroll.library.durable import library_errors
 from ghostroll.model import Asset, Gallery, JobId, Source
 from ghostroll.publish.gallery import build_gallery_json, render_index
 from ghostroll.publish.link import write_link
-from ghostroll.publish.s3.keys import gallery_headers, pack_gallery, page_headers
+from ghostroll.publish.s3.keys import gallery_headers, pack_text, page_headers
 from ghostroll.state import assets, galleries, objects
 from ghostroll.state.galleries import PlacedGallery, Signed
 from ghostroll.station.cloud import Cloud, Link
@@ -65,11 +65,11 @@ def post_gallery(
         shown = replace(shown, archive=archive, archive_bytes=gallery.archive_bytes)
     public = cloud.is_public
     if new_link:
-        page = render_index(shown, cloud.tell_json_address(gallery, link))
+        page = pack_text(render_index(shown, cloud.tell_json_address(gallery, link)))
         cloud.bucket.put(
             cloud.name_key(gallery, "index.html"), page, page_headers(public=public), check=check
         )
-    packed = pack_gallery(build_gallery_json(shown))
+    packed = pack_text(build_gallery_json(shown))
     cloud.bucket.put(
         cloud.name_key(gallery, "gallery.json"), packed, gallery_headers(public=public), check=check
     )

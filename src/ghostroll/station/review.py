@@ -25,6 +25,8 @@ from ghostroll.station.galleries import finish_galleries
 from ghostroll.station.telling import tell_formattable, tell_secured, tell_unconfirmed, tell_unsafe
 from ghostroll.station.wiring import Wiring
 
+_LATELY = 20  # jobs: of older ones nothing was under way when the process ended
+
 
 def review_job(wiring: Wiring, job_id: JobId) -> None:
     """Bring a job's safety up to date with its facts; speak of what changed.
@@ -48,6 +50,21 @@ def list_sharing(wiring: Wiring, settlement: Settlement) -> set[JobId]:
             if one is None or one.asset_id is None
             else set(objects.list_jobs_of_asset(db, one.asset_id))
         )
+
+
+def list_unsaid(wiring: Wiring) -> list[JobId]:
+    """After a start: jobs of which everything was recorded when the process ended, and nothing said."""
+    cloud = wiring.cloud
+    with wiring.database.read() as db:
+        unsaid = [job.id for job in job_rows.list_jobs(db, safety=(Safety.COPYING,))]
+        if cloud is not None and cloud.original_kinds:
+            unsaid += [
+                job.id
+                for job in job_rows.list_jobs(db, safety=(Safety.SECURED,), limit=_LATELY)
+                if job.confirmed_at is None
+                and not objects.list_unconfirmed(db, cloud.place, job.id, cloud.original_kinds)
+            ]
+    return unsaid
 
 
 def _review(wiring: Wiring, job_id: JobId) -> None:

@@ -34,7 +34,7 @@ from ghostroll.station.queue import LedgerQueue
 from ghostroll.station.recover import interrupt_jobs, recover
 from ghostroll.station.render import RenderWork, record_failed_render
 from ghostroll.station.renewing import renew_addresses
-from ghostroll.station.review import list_sharing, review_job
+from ghostroll.station.review import list_sharing, list_unsaid, review_job
 from ghostroll.station.session import ensure_session
 from ghostroll.station.slots import Slots
 from ghostroll.station.telling import tell_scan, tell_settlement
@@ -132,10 +132,8 @@ class Station:
         )
         if self.wiring.cloud is not None:
             self._start_uploads(self.wiring.cloud)
-        with self.wiring.database.read() as db:
-            unsaid = job_rows.list_jobs(db, safety=(Safety.COPYING,))
-        for job in unsaid:  # everything was recorded, and the process ended before it was said
-            review_job(self.wiring, job.id)
+        for job in list_unsaid(self.wiring):
+            review_job(self.wiring, job)
 
     def _start_uploads(self, cloud: Cloud) -> None:
         """Pictures have threads of their own, so that no film of an older card is in their way."""

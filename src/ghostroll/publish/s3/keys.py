@@ -67,17 +67,17 @@ def rendition_headers(*, public: bool) -> Headers:
 
 
 def page_headers(*, public: bool) -> Headers:
-    """Of `index.html`: asked for again each time."""
-    return Headers("text/html; charset=utf-8", f"{_scope(public=public)}, no-cache")
+    """Of `index.html`, packed by `pack_text`: asked for again each time."""
+    return Headers("text/html; charset=utf-8", f"{_scope(public=public)}, no-cache", content_encoding="gzip")
 
 
 def gallery_headers(*, public: bool) -> Headers:
-    """Of `gallery.json`, packed by `pack_gallery`; a poll mostly ends in 304."""
+    """Of `gallery.json`, packed by `pack_text`; a poll mostly ends in 304."""
     return Headers("application/json", f"{_scope(public=public)}, no-cache", content_encoding="gzip")
 
 
-def pack_gallery(content: bytes) -> bytes:
-    """`gallery.json` gzipped; the same content gives the same bytes, so that an unchanged one keeps its ETag."""
+def pack_text(content: bytes) -> bytes:
+    """`gallery.json` or `index.html` gzipped; the same content gives the same bytes, so that an unchanged one keeps its ETag."""
     return gzip.compress(content, compresslevel=6, mtime=0)
 
 

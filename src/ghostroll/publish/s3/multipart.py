@@ -4,16 +4,19 @@ Every part carries its own SHA-256, which the store verifies. The whole is hashe
 included that an earlier run sent: they are read from disk again and compared with what the store says of them.
 """
 
-import contextlib
 import hashlib
-from dataclasses import dataclass
-from typing import Any
 
-from ghostroll.errors import GhostrollError, TransientError
-from ghostroll.faults import crash_point
+from ghostroll.errors import TransientError
 from ghostroll.publish.s3.body import Damaged, read_descriptor
 from ghostroll.publish.s3.confirming import Confirmation, compose, encode
-from ghostroll.publish.s3.line import Check, Declined, Line, Progress, ensure_store_answered
+from ghostroll.publish.s3.line import Check, Declined, Line, Progress
+from ghostroll.publish.s3.operations import (
+    Part,
+    abort_upload,
+    complete_upload,
+    create_upload,
+    put_part,
+)
 from ghostroll.publish.s3.originals import (
     TAKEN,
     Original,
@@ -21,7 +24,6 @@ from ghostroll.publish.s3.originals import (
     confirm_present,
     hash_etag,
     hash_range,
-    name_headers,
     settle_sent,
     settle_taken,
     tell_part_bytes,
@@ -30,16 +32,6 @@ from ghostroll.publish.s3.originals import (
 _GONE = frozenset({404})
 _NOT_TOLD = frozenset({403, 404, 501})  # the upload is gone, or its parts may not be listed
 _UNKNOWN = 501
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A part that is in the store."""
-
-    number: int
-    etag: str
-    checksum: str | None
-    size: int
 
 
 def put_in_parts(
@@ -86,14 +78,17 @@ class _Sending:
         """What lies under the key already."""
         return confirm_present(self._line, self._original, part_bytes=self._part_bytes, check=self._check)
 
-    def send_parts(self) -> tuple[list[bytes], list[_Part]]:
+    def send_parts(self) -> tuple[list[bytes], list[Part]]:
         """Bring every part into the store that is not there. Raises Damaged before the last one goes."""
         there = self._find_parts()
         if self._upload.id is None:
-            self._create()
+            original = self._original
+            self._upload.remember(
+                create_upload(self._line, original.key, original.headers, check=self._check)
+            )
         whole = hashlib.sha256()
         digests: list[bytes] = []
-        parts: list[_Part] = []
+        parts: list[Part] = []
         for number, start in enumerate(range(0, self._original.size, self._part_bytes), 1):
             size = min(self._part_bytes, self._original.size - start)
             digests.append(hash_range(self._original, start, size, whole, self._check))
@@ -108,42 +103,32 @@ class _Sending:
             parts.append(part)
         return digests, parts
 
-    def complete(self, digests: list[bytes], parts: list[_Part]) -> Confirmation:
+    def complete(self, digests: list[bytes], parts: list[Part]) -> Confirmation:
         """Make one object of the parts, if nothing lies there by now."""
-        only_new: dict[str, Any] = {"IfNoneMatch": "*"} if self._line.is_conditional else {}
-        crash_point("upload.completing")
+        is_conditional = self._line.is_conditional
         try:
-            answer = self._line.call(
-                "complete_multipart_upload",
+            answer = complete_upload(
+                self._line,
                 self._original.key,
+                self._upload.id,
+                parts,
                 check=self._check,
-                declines=TAKEN | _GONE | ({_UNKNOWN} if only_new else set()),
-                UploadId=self._upload.id,
-                MultipartUpload={"Parts": [_name_part(part) for part in parts]},
-                **only_new,
+                only_new=is_conditional,
+                declines=TAKEN | _GONE | ({_UNKNOWN} if is_conditional else set()),
             )
         except Declined as declined:
             return self._settle_declined(declined.status, digests, parts)
-        crash_point("upload.completed")
         self._upload.remember(None)
-        ensure_store_answered(answer, self._line.place)
         return settle_sent(self._line, self._original, answer, compose(digests), self.look)
 
     def give_up(self) -> None:
         """Leave nothing of an upload in the store, as far as it can be reached, and forget it."""
         if self._upload.id is None:
             return
-        with contextlib.suppress(GhostrollError, Declined):
-            self._line.call(
-                "abort_multipart_upload",
-                self._original.key,
-                check=_never,
-                declines=_GONE,
-                UploadId=self._upload.id,
-            )
+        abort_upload(self._line, self._original.key, self._upload.id)
         self._upload.remember(None)
 
-    def _settle_declined(self, status: int, digests: list[bytes], parts: list[_Part]) -> Confirmation:
+    def _settle_declined(self, status: int, digests: list[bytes], parts: list[Part]) -> Confirmation:
         if status == _UNKNOWN:
             self._line.is_conditional = False
             found = self.look()
@@ -159,22 +144,9 @@ class _Sending:
         self.give_up()
         return found
 
-    def _create(self) -> None:
-        crash_point("upload.creating")
-        answer = self._line.call(
-            "create_multipart_upload",
-            self._original.key,
-            check=self._check,
-            ChecksumAlgorithm="SHA256",
-            **name_headers(self._original.headers),
-        )
-        crash_point("upload.created")
-        ensure_store_answered(answer, self._line.place)
-        self._upload.remember(answer["UploadId"])
-
-    def _find_parts(self) -> dict[int, _Part]:
+    def _find_parts(self) -> dict[int, Part]:
         """The parts that an earlier run brought into the store."""
-        parts: dict[int, _Part] = {}
+        parts: dict[int, Part] = {}
         marker = 0
         while self._upload.id is not None:
             try:
@@ -190,7 +162,7 @@ class _Sending:
                 self.give_up()
                 return {}
             for part in answer.get("Parts", ()):
-                parts[part["PartNumber"]] = _Part(
+                parts[part["PartNumber"]] = Part(
                     part["PartNumber"], part["ETag"], part.get("ChecksumSHA256"), part["Size"]
                 )
             if not answer.get("IsTruncated"):
@@ -198,7 +170,7 @@ class _Sending:
             marker = int(answer["NextPartNumberMarker"])
         return parts
 
-    def _is_the_same(self, part: _Part, start: int, size: int, digest: bytes) -> bool:
+    def _is_the_same(self, part: Part, start: int, size: int, digest: bytes) -> bool:
         """Whether a part in the store has the bytes that are on disk.
 
         Where the store lists no SHA-256 its ETag may be the part's MD5, as it is by S3's habit. That is enough
@@ -208,41 +180,24 @@ class _Sending:
             return part.size == size and part.checksum == encode(digest)
         return part.etag.strip('"') == hash_etag(self._original, start, size, self._check)
 
-    def _put_part(self, number: int, start: int, size: int, digest: bytes) -> _Part:
+    def _put_part(self, number: int, start: int, size: int, digest: bytes) -> Part:
         body = self._line.body(
             read_descriptor(self._original.descriptor, start),
             size,
             check=self._check,
             progress=self._progress,
         )
-        crash_point("upload.part_putting")
         try:
-            answer = self._line.call(
-                "upload_part",
+            return put_part(
+                self._line,
                 self._original.key,
+                self._upload.id,
+                number,
+                body,
+                sha256=digest,
                 check=self._check,
                 declines=_GONE,
-                weight=size,
-                UploadId=self._upload.id,
-                PartNumber=number,
-                Body=body,
-                ContentLength=size,
-                ChecksumAlgorithm="SHA256",
-                ChecksumSHA256=encode(digest),
             )
         except Declined:
             self._upload.remember(None)
             raise TransientError("The store has forgotten an upload under way; it starts again.") from None
-        ensure_store_answered(answer, self._line.place)
-        crash_point("upload.part_put")
-        return _Part(number, answer["ETag"], answer.get("ChecksumSHA256"), size)
-
-
-def _name_part(part: _Part) -> dict[str, Any]:
-    """As boto3 names it; a store that keeps no checksums isn't asked to compare one."""
-    named: dict[str, Any] = {"PartNumber": part.number, "ETag": part.etag}
-    return named if part.checksum is None else named | {"ChecksumSHA256": part.checksum}
-
-
-def _never() -> None:
-    """An upload is given up also while everything stops: it takes one request."""

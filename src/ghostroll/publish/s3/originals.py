@@ -3,11 +3,10 @@
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ghostroll.errors import TransientError
-from ghostroll.faults import crash_point
 from ghostroll.model import Sha256
 from ghostroll.publish.s3.body import Damaged, read_descriptor
 from ghostroll.publish.s3.confirming import (
@@ -22,7 +21,8 @@ from ghostroll.publish.s3.confirming import (
     look_at,
 )
 from ghostroll.publish.s3.keys import Headers
-from ghostroll.publish.s3.line import Check, Declined, Line, Progress, ensure_store_answered
+from ghostroll.publish.s3.line import Check, Declined, Line, Progress
+from ghostroll.publish.s3.operations import put_object
 
 # From here on a round trip costs less than sending what is there already. Not by `Expect: 100-continue`: botocore
 # reads the whole body all the same after a 412, and waits a second for a store that doesn't know it.
@@ -60,14 +60,6 @@ def tell_part_bytes(size: int, part_bytes: int) -> int:
     """The part size for a file: fixed, so that every station computes one checksum; more beyond 10,000 parts."""
     least = -(-size // _MOST_PARTS)
     return part_bytes * -(-least // part_bytes) if least > part_bytes else part_bytes
-
-
-def name_headers(headers: Headers) -> dict[str, Any]:
-    """As boto3 names them."""
-    names = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding")
-    return {
-        name: value for name, value in zip(names, asdict(headers).values(), strict=True) if value is not None
-    }
 
 
 def confirm_present(line: Line, original: Original, *, part_bytes: int, check: Check) -> Confirmation | None:
@@ -146,24 +138,16 @@ def _send(line: Line, original: Original, *, check: Check, progress: Progress) -
         progress=progress,
         sha256=original.sha256,
     )
-    only_new = {"IfNoneMatch": "*"} if line.is_conditional else {}
-    crash_point("upload.putting")
-    answer = line.call(
-        "put_object",
+    return put_object(
+        line,
         original.key,
+        body,
+        original.headers,
+        sha256=original.sha256,
         check=check,
+        only_new=line.is_conditional,
         declines=TAKEN | {_UNKNOWN} if line.is_conditional else TAKEN,
-        weight=original.size,
-        Body=body,
-        ContentLength=original.size,
-        ChecksumAlgorithm="SHA256",
-        ChecksumSHA256=encode(original.sha256),
-        **name_headers(original.headers),
-        **only_new,
     )
-    crash_point("upload.put")
-    ensure_store_answered(answer, line.place)
-    return answer
 
 
 def settle_taken(status: int, found: Confirmation | None) -> Confirmation:

@@ -226,7 +226,14 @@ def _say_line(error: Exception, host: str) -> str:
         return f"There is no network to {host}"
     if errno.ECONNREFUSED in numbers:
         return f"{host} refuses connections"
-    if numbers & {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}:
+    cut = (
+        ConnectionResetError,
+        ConnectionAbortedError,
+        BrokenPipeError,
+    )  # one of them also for an end in order
+    if numbers & {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED} or any(
+        isinstance(one, cut) for one in _walk(error)
+    ):
         return f"The connection to {host} was cut"
     return f"{host} can't be reached"
 

@@ -1,18 +1,21 @@
 """Something of unknown length into the bucket, without a copy on disk."""
 
-import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from ghostroll.errors import GhostrollError
-from ghostroll.faults import crash_point
 from ghostroll.publish.s3.body import read_bytes
 from ghostroll.publish.s3.confirming import CONFIRMED, NOTHING_TO_COMPARE, Confirmation, echoes, encode
 from ghostroll.publish.s3.keys import Headers
-from ghostroll.publish.s3.line import Check, Declined, Line, Progress, ensure_store_answered
-from ghostroll.publish.s3.originals import name_headers
+from ghostroll.publish.s3.line import Check, Line, Progress
+from ghostroll.publish.s3.operations import (
+    Part,
+    abort_upload,
+    complete_upload,
+    create_upload,
+    put_object,
+    put_part,
+)
 
 STREAM_PART_BYTES = 8 * 1024 * 1024  # what is held in memory
 _GROWS_AFTER = 1000  # parts of one size, so that 10,000 parts are enough for anything
@@ -57,13 +60,7 @@ def put_chunks(
     if is_all:
         put_bytes(line, key, first, headers, check=check, progress=progress)
         return len(first)
-    crash_point("upload.creating")
-    answer = line.call(
-        "create_multipart_upload", key, check=check, ChecksumAlgorithm="SHA256", **name_headers(headers)
-    )
-    crash_point("upload.created")
-    ensure_store_answered(answer, line.place)
-    sending = _Sending(line, key, answer["UploadId"], check, progress)
+    sending = _Sending(line, key, create_upload(line, key, headers, check=check), check, progress)
     is_there = False
     try:
         sending.put_part(first)
@@ -83,23 +80,10 @@ def put_bytes(
     line: Line, key: str, content: bytes | bytearray, headers: Headers, *, check: Check, progress: Progress
 ) -> Confirmation:
     """Send a small object, over what is there."""
-    checksum = encode(hashlib.sha256(content).digest())
+    sha256 = hashlib.sha256(content).digest()
     body = line.body(read_bytes(content), len(content), check=check, progress=progress)
-    crash_point("upload.putting")
-    answer = line.call(
-        "put_object",
-        key,
-        check=check,
-        weight=len(content),
-        Body=body,
-        ContentLength=len(content),
-        ChecksumAlgorithm="SHA256",
-        ChecksumSHA256=checksum,
-        **name_headers(headers),
-    )
-    crash_point("upload.put")
-    ensure_store_answered(answer, line.place)
-    return CONFIRMED if echoes(answer, checksum) else NOTHING_TO_COMPARE
+    answer = put_object(line, key, body, headers, sha256=sha256, check=check)
+    return CONFIRMED if echoes(answer, encode(sha256)) else NOTHING_TO_COMPARE
 
 
 @dataclass(slots=True)
@@ -111,46 +95,23 @@ class _Sending:
     upload: str
     check: Check
     progress: Progress
-    named: list[dict[str, Any]] = field(default_factory=list)
-    size: int = 0
+    parts: list[Part] = field(default_factory=list)
 
-    def put_part(self, part: bytearray) -> None:
-        body = self.line.body(read_bytes(part), len(part), check=self.check, progress=self.progress)
-        number = len(self.named) + 1
-        crash_point("upload.part_putting")
-        answer = self.line.call(
-            "upload_part",
-            self.key,
-            check=self.check,
-            weight=len(part),
-            UploadId=self.upload,
-            PartNumber=number,
-            Body=body,
-            ContentLength=len(part),
-            ChecksumAlgorithm="SHA256",
-            ChecksumSHA256=encode(hashlib.sha256(part).digest()),
+    @property
+    def size(self) -> int:
+        """What is in the store, in bytes."""
+        return sum(part.size for part in self.parts)
+
+    def put_part(self, content: bytearray) -> None:
+        body = self.line.body(read_bytes(content), len(content), check=self.check, progress=self.progress)
+        sha256 = hashlib.sha256(content).digest()
+        number = len(self.parts) + 1
+        self.parts.append(
+            put_part(self.line, self.key, self.upload, number, body, sha256=sha256, check=self.check)
         )
-        crash_point("upload.part_put")
-        ensure_store_answered(answer, self.line.place)
-        checksum = answer.get("ChecksumSHA256")
-        self.named.append(
-            {"PartNumber": number, "ETag": answer["ETag"]}
-            | ({"ChecksumSHA256": checksum} if checksum else {})
-        )
-        self.size += len(part)
 
     def complete(self) -> None:
-        crash_point("upload.completing")
-        answer = self.line.call(
-            "complete_multipart_upload",
-            self.key,
-            check=self.check,
-            UploadId=self.upload,
-            MultipartUpload={"Parts": self.named},
-        )
-        crash_point("upload.completed")
-        ensure_store_answered(answer, self.line.place)
+        complete_upload(self.line, self.key, self.upload, self.parts, check=self.check)
 
     def abort(self) -> None:
-        with contextlib.suppress(GhostrollError, Declined):
-            self.line.call("abort_multipart_upload", self.key, check=lambda: None, UploadId=self.upload)
+        abort_upload(self.line, self.key, self.upload)
