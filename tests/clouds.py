@@ -29,14 +29,13 @@ class Fetched:
 
 
 def fetch(address: str) -> Fetched:
-    """Open an address as a browser does, without any credentials."""
+    """Open an address as a browser does: without any credentials, and unpacked where it comes packed."""
     try:
         with _OPENER.open(address, timeout=20) as answer:
-            return Fetched(
-                answer.status,
-                {name.lower(): value for name, value in answer.headers.items()},
-                answer.read(),
-            )
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            content = answer.read()
+            packed = headers.get("content-encoding") == "gzip"
+            return Fetched(answer.status, headers, gzip.decompress(content) if packed else content)
     except urllib.error.HTTPError as error:
         with error:
             return Fetched(error.code, {}, error.read())
@@ -50,10 +49,13 @@ def find_page(store: Store) -> str:
 
 def read_gallery(store: Store, page: str | None = None) -> dict[str, Any]:
     """The gallery.json of a gallery, of the one there is without `page`."""
-    found: dict[str, Any] = json.loads(
-        gzip.decompress(store.read(f"{page or find_page(store)}/gallery.json"))
-    )
+    found: dict[str, Any] = json.loads(read_part(store, "gallery.json", page))
     return found
+
+
+def read_part(store: Store, name: str, page: str | None = None) -> bytes:
+    """A text of a gallery, which lies there packed."""
+    return gzip.decompress(store.read(f"{page or find_page(store)}/{name}"))
 
 
 def find_original_key(path: Path) -> str:

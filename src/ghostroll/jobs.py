@@ -152,8 +152,13 @@ def choose_renders(
     return chosen
 
 
-def count_pictures(sources: Iterable[Source], *, waiting: bool) -> int:
-    """How many items a gallery of these sources will have. `waiting`: whether pending ones still come."""
+def count_pictures(
+    sources: Iterable[Source], *, waiting: bool, shows: Callable[[Source], bool] = lambda _: True
+) -> int:
+    """How many items a gallery of these sources will have. `waiting`: whether pending ones still come.
+
+    A RAW file that its JPEG stands for is none, also where that JPEG is not among what the gallery `shows`.
+    """
     counted = {SourceState.STORED, SourceState.PENDING} if waiting else {SourceState.STORED}
     there = [
         source
@@ -162,7 +167,9 @@ def count_pictures(sources: Iterable[Source], *, waiting: bool) -> int:
     ]
     named = {group_key(source.path) for source in there if source.kind in _STANDS_FOR_RAW}
     return sum(
-        source.state in counted and (source.kind is not Kind.RAW or group_key(source.path) not in named)
+        source.state in counted
+        and shows(source)
+        and (source.kind is not Kind.RAW or group_key(source.path) not in named)
         for source in there
     )
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from clouds import fetch, find_original_key, find_page, open_cloud_person, read_gallery
+from clouds import fetch, find_original_key, find_page, open_cloud_person, read_gallery, read_part
 from commanding import POWERLESS, Person, write_photo
 from mischief import Mischief, Refusal
 from running import command, wait_until

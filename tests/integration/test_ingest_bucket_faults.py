@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import random
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -153,7 +154,7 @@ def is_safe(scene: Scene) -> bool:
 def test_stop_while_nothing_answers(trouble: Trouble, tmp_path: Path, stores: Any) -> None:
     """Ctrl-C ends an ingest that waits for a silent store in order, without a word of slow disks; the rest goes up later."""
     with open_for(trouble, tmp_path / "home", stores) as scene:
-        (scene.person.card / "DCIM" / "100CANON" / "MVI_0007.MOV").write_bytes(bytes(range(256)) * 32_000)
+        (scene.person.card / "DCIM" / "100CANON" / "SND_0007.WAV").write_bytes(bytes(range(256)) * 32_000)
         trouble.begin(scene)
         with ingesting(scene) as process:
             wait_until(lambda: is_safe(scene) and is_stuck(scene, trouble))
@@ -203,3 +204,16 @@ def test_corrected_bucket(tmp_path: Path, moto: Store) -> None:
         check_goes_up(scene)
         link = person.run("link", "1", "--json").document["link"]
         assert moto.bucket in link
+
+
+def test_bandwidth(tmp_path: Path, moto: Store) -> None:
+    """With a limit an upload takes about as long as its bytes need at that rate, over all threads together."""
+    with open_scene(tmp_path / "home", moto) as scene:
+        for number in range(3):
+            sound = scene.person.card / "DCIM" / "100CANON" / f"SND_{number:04}.WAV"
+            sound.write_bytes(random.Random(number).randbytes(1_500_000))
+        limit = 8_000_000 / 8
+        uploads = scene.person.ingest(GHOSTROLL_PUBLISH__S3__BANDWIDTH_MBIT="8").document["stages"]["upload"]
+        assert uploads["bytes"] >= 4_500_000
+        assert scene.wire.traffic.up >= uploads["bytes"]
+        assert 0.3 * limit < uploads["bytes"] / uploads["seconds"] < 1.25 * limit

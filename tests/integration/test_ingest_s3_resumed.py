@@ -18,6 +18,7 @@ from clouds import (
     find_original_key,
     find_page,
     open_cloud_person,
+    read_part,
     tell_writes,
 )
 from commanding import Person, write_photo
@@ -104,7 +105,7 @@ def test_killed_gallery_is_as_a_clean_one(point: str, walk: tuple[Person, Mischi
         person.library, "SELECT DISTINCT safety, publication FROM job WHERE session_id IS NOT NULL"
     ) == [("secured", "complete")]
     link = (person.find_session() / "link.txt").read_text().splitlines()[0]
-    assert fetch(link).content == moto.read(f"{find_page(moto)}/index.html")
+    assert fetch(link).content == read_part(moto, "index.html")
 
 
 def test_second_card_joins_a_session(walk: tuple[Person, Mischief], moto: Store) -> None:

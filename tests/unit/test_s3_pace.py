@@ -30,13 +30,13 @@ def test_pace_starts_small_and_believes_a_number_that_was_set() -> None:
 def test_pace_grows_where_each_request_brings_more() -> None:
     """On a line with a long way it reaches the most within a few windows, and stays there."""
     limits = _run(start_pace(0, 16), [float(n) for n in range(17)], 8)
-    assert limits == [6, 9, 13, 16, 16, 16, 16, 16]
+    assert limits == [8, 16, 16, 16, 16, 16, 16, 16]
 
 
 def test_pace_goes_back_where_more_bring_nothing() -> None:
-    """On a narrow line a step up is taken back, and seldom tried again."""
+    """On a narrow line a large step up is taken back, and after that seldom a small one is tried."""
     limits = _run(start_pace(0, 16), [0.0] + [5.0] * 16, 12)
-    assert limits == [6, 4, 4, 4, 4, 4, 4, 4, 4, 4, 6, 4]
+    assert limits == [8, 4, 4, 4, 4, 4, 4, 4, 4, 4, 6, 4]
 
 
 def test_pace_halves_when_the_store_asks_for_it() -> None:

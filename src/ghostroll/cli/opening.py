@@ -15,7 +15,7 @@ from ghostroll.station.station import Station
 from ghostroll.station.wiring import Sources
 from ghostroll.station.witness import Witness
 
-_PATIENCE = 5.0  # seconds for every thread to notice a stop
+_PATIENCE = 7.0  # seconds for every thread to notice a stop; a connection that can't be made takes five
 _LAST_PATIENCE = 15.0  # more seconds, said to the person; a large file on a slow disk takes that long to sync
 
 
@@ -55,11 +55,11 @@ def open_station(
     finally:
         if not station.close(_PATIENCE):
             sys.stderr.write(
-                "waiting for a slow disk or card; Ctrl-C ends at once, and nothing verified is lost\n"
+                "waiting for a slow disk, card or network; Ctrl-C ends at once, and nothing verified is lost\n"
             )
             if not station.close(_LAST_PATIENCE):
                 # A thread hangs in the kernel and can't be ended; what it was doing is recovered next time.
                 sys.stderr.write(
-                    "ghostroll: the card or a disk does not answer any more: check both, then run the same command again\n"
+                    "ghostroll: the card, a disk or the network does not answer any more: check them, then run the same command again\n"
                 )
                 os._exit(CardGone.exit_code)

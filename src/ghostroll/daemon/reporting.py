@@ -25,6 +25,9 @@ def say_status(station: Station) -> str:
     at_work = station.list_at_work()
     if at_work:
         return "; ".join(_say_reading(station, job) for job in at_work)
+    outage = station.wiring.outage
+    if outage.cause is not None and not station.has_more_to_do():
+        return f"{IDLE}; uploads wait: {outage.error}"
     if station.is_quiet():
         return IDLE
     with station.wiring.database.read() as db:

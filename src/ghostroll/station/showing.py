@@ -81,10 +81,11 @@ def collect_shown(
     shown: list[tuple[Picture, Asset | None]] = []
     failures: list[GalleryFailure] = []
     for job in job_rows.list_jobs_of_session(db, session):
-        sources = [source for source in assets.list_sources(db, job.id) if shows(source)]
+        everything = assets.list_sources(db, job.id)
+        sources = [source for source in everything if shows(source)]
         waiting = job.safety in (Safety.SCANNING, Safety.COPYING)
         total += jobs.count_pictures(
-            (source for source in sources if source.id not in broken), waiting=waiting
+            (source for source in everything if source.id not in broken), waiting=waiting, shows=shows
         )
         failures += [_fail(source) for source in sources if source.state is SourceState.FAILED]
         for source in sources:

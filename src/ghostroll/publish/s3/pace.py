@@ -24,7 +24,8 @@ class Pace:
     """How many requests may be under way, and what is known of it.
 
     `before` is the throughput with the former, smaller `limit` that the present one is tried against;
-    `smaller` that limit, 0 when nothing is being tried. `rest` counts windows until the next try.
+    `smaller` that limit, 0 when nothing is being tried. `rest` counts windows until the next try. `eager`: no
+    step was too large yet, so that the next one doubles; most cards are through before small steps pay.
     """
 
     limit: int
@@ -32,6 +33,7 @@ class Pace:
     before: float = 0.0
     smaller: int = 0
     rest: int = 0
+    eager: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +56,18 @@ def judge(pace: Pace, window: Window) -> Pace:
     if not window.was_full:
         return pace
     if pace.smaller and rate < pace.before * _PAYS:
-        return replace(pace, limit=pace.smaller, smaller=0, rest=_REST)
+        return replace(pace, limit=pace.smaller, smaller=0, rest=_REST, eager=False)
     if pace.rest:
         return replace(pace, rest=pace.rest - 1, smaller=0)
     if pace.limit >= pace.most:
         return replace(pace, smaller=0)
-    grown = min(pace.most, pace.limit + max(1, pace.limit // 2))
+    grown = min(pace.most, pace.limit + (pace.limit if pace.eager else max(1, pace.limit // 2)))
     return replace(pace, limit=grown, before=rate, smaller=pace.limit)
 
 
 def ease(pace: Pace) -> Pace:
     """The pace after the store said that it is too much, or the line stalled: half, and slowly up again."""
-    return replace(pace, limit=max(1, pace.limit // 2), smaller=0, rest=_REST)
+    return replace(pace, limit=max(1, pace.limit // 2), smaller=0, rest=_REST, eager=False)
 
 
 class Gate:

@@ -1,6 +1,7 @@
 // How the gallery grows while it is looked at: gallery.json is asked for again and again, and once it is
 // complete never more. Only a picture that fails to load asks once more: its address may have a successor.
 
+const FIRST = 300; // milliseconds between two questions while there is no picture yet
 const SOONEST = 2000; // milliseconds; each time nothing is new, wait half as long again
 const LATEST = 30000;
 const PER_LENGTH = 1 / 500; // milliseconds a character: a long list is not asked for every two seconds
@@ -8,7 +9,7 @@ const RECENT = 30000; // an answer so new knows of no newer address
 const LONG = 3600000; // who comes back after so long gets new addresses
 const ANEW = 8; // of so many polls one passes every cache: times by the second can hide a change
 const REFUSALS = new Set([400, 401, 403]);
-const PATIENCE = 4; // answers without a gallery before the first one: to who may not list, a store says 403 for 404
+const PATIENCE = 9; // answers without a gallery before the first one: to who may not list, a store says 403 for 404
 const EXPIRED = ["This link has expired.", "Ask whoever sent it to you for a new one."];
 const TROUBLE = ["No connection just now.", "Trying again."];
 
@@ -22,7 +23,7 @@ let askedAt = -Infinity;
 let questions = 0;
 let failures = 0;
 let refusals = 0;
-let delay = SOONEST;
+let delay = FIRST;
 let timer = 0;
 
 /** Ask for gallery.json, once at a time, and show what is new in it. True where there was an answer. */
@@ -45,7 +46,7 @@ async function fetchGallery() {
     const [news, back] = [text !== known, failures > 0];
     failures = 0;
     refusals = 0;
-    delay = news ? SOONEST + text.length * PER_LENGTH : later(delay);
+    delay = news ? (gallery.items.length ? SOONEST : FIRST) + text.length * PER_LENGTH : later(delay);
     known = text;
     if (news || back) showGallery(gallery);
     if (back) retryPictures();
