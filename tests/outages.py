@@ -110,7 +110,7 @@ class Scene:
 
 
 @contextlib.contextmanager
-def open_scene(place: Path, store: Store) -> Iterator[Scene]:
+def open_scene(place: Path, store: Store, **more: str) -> Iterator[Scene]:
     """Somebody with a card of five files, whose originals go to the bucket too; nothing is wrong yet."""
     place.mkdir(exist_ok=True)
     with open_mischief(store.address) as proxy, open_wire(_address(proxy.endpoint)) as wire:
@@ -123,6 +123,7 @@ def open_scene(place: Path, store: Store) -> Iterator[Scene]:
             "AWS_SHARED_CREDENTIALS_FILE": str(keys),
             "GHOSTROLL_PUBLISH__ORIGINALS": "all",
             "GHOSTROLL_RENDER__WORKERS": "1",
+            **more,
         }
         scene = Scene(person, store, wire, proxy, keys)
         scene.give_keys()

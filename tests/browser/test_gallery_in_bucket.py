@@ -139,7 +139,7 @@ def test_an_expired_link_says_what_to_do(
         "Ask whoever sent it to you for a new one.",
     ]
     wait_until(browser, QUIET)
-    assert front.count("gallery.json") == (1 if "expired" in refusal[1] else 4)
+    assert front.count("gallery.json") == (1 if "expired" in refusal[1] else 9)
     assert not browser.find_element(By.ID, "empty").is_displayed()
     assert not browser.find_element(By.ID, "progress").is_displayed()
 

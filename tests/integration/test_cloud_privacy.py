@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from clouds import fetch, find_original_key, find_page, open_cloud_person, read_gallery, read_part
+from clouds import fetch, find_original_key, find_page, open_cloud_person, read_gallery
 from commanding import POWERLESS, Person, write_photo
 from mischief import Mischief, Refusal
 from running import command, wait_until
@@ -25,8 +25,8 @@ from waiting import wait_for
 from ghostroll.demo.exif import COMMENT, Camera
 from ghostroll.demo.photos import make_photo
 
-SECRET = "kept/for/nobody+to/read+000000000000000"
-TOKEN = "token-of-a-session//and-nobody-else+AAAA="
+SECRET = "kept/for/nobody+to/read+000000000000000"  # noqa: S105  # made up
+TOKEN = "token-of-a-session//and-nobody-else+AAAA="  # noqa: S105  # made up
 # What stores put into their answers: the request that was refused, and who sent it.
 TOLD = Refusal(403, "AccessDenied", "told-by-the-store AKIA0000000000000000 X-Amz-Signature=0f0f")
 ITEM = {"name", "taken", "camera", "caption", "kind", "share", "thumb", "width", "height"}
@@ -114,8 +114,13 @@ def check_ledger(state: Path, token: str) -> None:
 
 def list_reports(person: Person) -> str:
     """Everything that commands tell of a job and of everything."""
-    asked = [("show", "1"), ("show", "1", "--json"), ("show", "1", "--files", "--json")]
-    asked += [("status",), ("status", "--json"), ("jobs",), ("jobs", "--json")]
+    asked = [
+        ("show", "1"),
+        ("show", "1", "--files", "--json"),
+        ("status",),
+        ("status", "--json"),
+        ("jobs", "--json"),
+    ]
     runs = [person.run(*words) for words in asked]
     return "".join(run.out + run.err for run in runs)
 
@@ -149,14 +154,11 @@ def test_daemon_in_trouble_tells_nothing(walk: tuple[Person, Mischief], moto: St
     check_ledger(person.state, token)
 
 
-@pytest.mark.parametrize("form", ["console", "json"])
-def test_command_tells_only_the_link(
-    form: str, walk: tuple[Person, Mischief], moto: Store, tmp_path: Path
-) -> None:
+def test_command_tells_only_the_link(walk: tuple[Person, Mischief], moto: Store, tmp_path: Path) -> None:
     """A command's stderr holds no link at any level; its stdout holds the link and no other address."""
     person, proxy = walk
     proxy.refuse(Refusal(500, "InternalError", TOLD.message), operation="PutObject", times=3)
-    run = person.run("ingest", person.card, code=3, GHOSTROLL_LOG__FORMAT=form)
+    run = person.run("ingest", person.card, code=3, GHOSTROLL_LOG__FORMAT="json")
     token = find_token(moto)
     link, rest = split_link(run.out)
     check_said(rest + run.err, token)
@@ -177,20 +179,17 @@ main()
 
 
 @pytest.mark.parametrize(
-    ("module", "owner", "name"),
+    "place",
     [
-        ("ghostroll.station", "posting", "write_link"),
-        ("ghostroll.station.cloud", "Cloud", "tell_link"),
-        ("ghostroll.publish.s3", "signing", "public_address"),
-        ("botocore.httpsession", "URLLib3Session", "send"),
-        ("botocore.auth", "SigV4Auth", "add_auth"),
+        "ghostroll.station posting write_link",
+        "ghostroll.publish.s3 signing public_address",
+        "botocore.auth SigV4Auth add_auth",
     ],
 )
-def test_traceback_tells_nothing(
-    module: str, owner: str, name: str, walk: tuple[Person, Mischief], moto: Store, tmp_path: Path
-) -> None:
+def test_traceback_tells_nothing(place: str, walk: tuple[Person, Mischief], tmp_path: Path) -> None:
     """A bug anywhere on the way of a link shows a traceback, and in it no key, no token and no address."""
     person, _ = walk
+    module, owner, name = place.split()
     if name == "public_address":
         person.env |= {"GHOSTROLL_PUBLISH__S3__BASE_URL": "https://photos.example.org/all"}
     code = SABOTAGE.format(module=module, owner=owner, name=name)

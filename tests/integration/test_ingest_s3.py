@@ -29,6 +29,7 @@ from commanding import Person
 from mischief import Mischief
 from PIL import Image
 from promises import ask
+from running import finish_command, start_command
 from serving import served
 from stores import Store
 from waiting import wait_for
@@ -221,11 +222,19 @@ def list_addresses(gallery: dict[str, Any]) -> list[str]:
     return [*of_items, gallery["archive"]["address"]]
 
 
+def tell_signed(address: str) -> datetime:
+    """When an address was signed."""
+    (stamp,) = parse_qs(urlsplit(address).query)["X-Amz-Date"]
+    return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
 def test_new_link_and_kept_addresses(walk: tuple[Person, Mischief], moto: Store) -> None:
     """`link` gives another link and puts the page up again; the old one works on, and no picture's address changes."""
     person, proxy = walk
     old = person.ingest().document
     addresses = list_addresses(read_gallery(moto))
+    born = tell_signed(old["link"])
+    wait_for(lambda: datetime.now(UTC) >= born + timedelta(seconds=1), "a signature counts seconds")
     new = person.run("link", "1", "--json").document
     assert new["link"] != old["link"]
     assert urlsplit(new["link"]).path == urlsplit(old["link"]).path
@@ -250,9 +259,8 @@ def test_link_lives_as_long_as_its_keys(walk: tuple[Person, Mischief], moto: Sto
     told = datetime.fromisoformat(document["link_expires"])
     assert end - timedelta(minutes=2) < told <= end
     for address in (document["link"], *list_addresses(read_gallery(moto))):
-        query = parse_qs(urlsplit(address).query)
-        signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        assert signed + timedelta(seconds=int(query["X-Amz-Expires"][0])) <= end
+        seconds = int(parse_qs(urlsplit(address).query)["X-Amz-Expires"][0])
+        assert tell_signed(address) + timedelta(seconds=seconds) <= end
 
 
 def shift_signatures(person: Person, seconds: int) -> None:
@@ -317,4 +325,28 @@ def test_public_bucket(walk: tuple[Person, Mischief], moto: Store) -> None:
         (path,) = person.card.rglob(item["name"])
         assert fetch(item["original"]).content == path.read_bytes()
     assert fetch(urljoin(document["link"], gallery["archive"]["address"])).status == 200
+    assert count_stored(proxy, "*/index.html") == 1
+
+
+def test_gallery_grows(walk: tuple[Person, Mischief], moto: Store) -> None:
+    """While pictures are on their way the list is live, counts those to come, and names none that can't be opened yet."""
+    person, proxy = walk
+    held = proxy.hold(operation="PutObject", key="*/share/IMG_0002-*")
+    process = start_command(person.env, "ingest", person.card, "--json")
+    held.wait()
+
+    def shows_two() -> bool:
+        gallery = read_gallery(moto)
+        assert gallery["state"] == "live"
+        assert "archive" not in gallery
+        assert {fetch(item[part]).status for item in gallery["items"] for part in ("share", "thumb")} <= {200}
+        return len(gallery["items"]) == 2 and gallery["total"] == 3
+
+    wait_for(shows_two, "it doesn't grow")
+    assert not [key for key in moto.list_keys() if key.endswith("/share.zip")]
+    held.release()
+    run = finish_command(process)
+    assert run.code == 0, run.err
+    gallery = check_gallery(moto, person.find_session())
+    assert [item["name"] for item in gallery["items"]] == ["IMG_0001.JPG", "IMG_0002.JPG", "IMG_0003.JPG"]
     assert count_stored(proxy, "*/index.html") == 1

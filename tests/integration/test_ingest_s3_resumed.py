@@ -1,5 +1,6 @@
 """What was cut short goes on, and what was complete grows again: cards, killed programs, and one session of many."""
 
+import contextlib
 import io
 import os
 import random
@@ -93,7 +94,7 @@ def test_killed_large_original_goes_on(
 
 @pytest.mark.parametrize(
     "point",
-    ["upload.putting:1", "upload.put:2", "link.writing", "upload.put:5", "upload.putting:9", "upload.put:9"],
+    ["upload.putting:1", "upload.put:2", "link.writing", "upload.put:5", "upload.put:9"],
 )
 def test_killed_gallery_is_as_a_clean_one(point: str, walk: tuple[Person, Mischief], moto: Store) -> None:
     """Killed before its page, between a page and its list, among pictures or at the archive: the next start makes it whole."""
@@ -224,3 +225,37 @@ def wait_for_gallery(person: Person) -> None:
             return False
 
     wait_for(is_complete, "no gallery")
+
+
+def test_bucket_that_comes_back(walk: tuple[Person, Mischief], moto: Store) -> None:
+    """What was on its way when the configuration named no bucket for a while goes on once it names the same one again."""
+    person, proxy = walk
+    person.env["GHOSTROLL_PUBLISH__ORIGINALS"] = "all"
+    person.run("ingest", person.card, code=KILLED, GHOSTROLL_CRASH_AT="upload.put:4")
+    wait_for(lambda: not proxy._under_way, "what the killed one had asked never ended")
+    before = len(proxy.tell())
+    bucket = dict(person.env)
+    person.env |= {"GHOSTROLL_PUBLISH__TARGET": "folder", "GHOSTROLL_PUBLISH__ORIGINALS": "none"}
+    assert person.ingest().document["formattable"] is None
+    assert len(proxy.tell()) == before
+    person.env = bucket
+    assert person.ingest().document["formattable"] is True
+    check_whole(moto, person.find_session(), pictures=3)
+    assert len(moto.list_keys("originals/")) == 4
+
+
+def test_killed_before_its_last_writing(walk: tuple[Person, Mischief], moto: Store) -> None:
+    """Killed when the archive was recorded and the gallery not yet wanted again, the next start completes it."""
+    person, proxy = walk
+    person.ingest()
+    with contextlib.closing(sqlite3.connect(person.state)) as db, db:
+        db.execute("DELETE FROM task")
+        db.execute("UPDATE gallery SET state = 'live' WHERE place <> 'folder'")
+        db.execute("UPDATE job SET publication = 'live'")
+    written = count_stored(proxy, "*/gallery.json")
+    person.ingest()
+    assert count_stored(proxy, "*/gallery.json") > written
+    assert ask(person.library, "SELECT DISTINCT state FROM gallery") == [("complete",)]
+    assert ask(person.library, "SELECT publication FROM job WHERE id = 1") == [("complete",)]
+    check_whole(moto, person.find_session(), pictures=3)
+    assert count_stored(proxy, "*/share.zip") == 1

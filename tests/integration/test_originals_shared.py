@@ -54,12 +54,12 @@ class Turnstile(Held):
     def __init__(self, proxy: Mischief, operation: str, key: str) -> None:
         super().__init__()
         self._turn, self._gone = threading.Lock(), 0
-        self._tell = lambda: len(proxy.tell(operation, key))
+        self._proxy, self._which = proxy, (operation, key)
         proxy._add(_Rule(operation, key, lambda _: True, 0, held=self))
 
     def _hold(self) -> None:
         with self._turn:
-            wait_for(lambda: self._tell() >= self._gone, "the one before never ended")
+            wait_for(lambda: len(self._proxy.tell(*self._which)) >= self._gone, "the one before never ended")
             self._gone += 1
 
 
@@ -129,9 +129,10 @@ def tell_log(run: Run) -> list[str]:
     return [json.loads(line)["event"] for line in run.err.splitlines()]
 
 
-def ingest_aloud(person: Person, **more: str) -> tuple[list[str], dict[str, Any]]:
+def ingest_aloud(person: Person, originals: str = "all") -> tuple[list[str], dict[str, Any]]:
     """Ingest as a service does, its log for a machine; the log's sentences, and the job as `show` has it."""
-    run = person.run("ingest", person.card, GHOSTROLL_LOG__FORMAT="json", **more)
+    person.env |= {"GHOSTROLL_LOG__FORMAT": "json", "GHOSTROLL_PUBLISH__ORIGINALS": originals}
+    run = person.run("ingest", person.card)
     return tell_log(run), person.run("show", "1", "--json").document
 
 
@@ -145,7 +146,7 @@ def test_originals_that_belong_there(wanted: str, moto: Store, tmp_path: Path) -
     """None, the RAW files, or every file: that many go up, and a card is safe to format where all of these are confirmed."""
     person = make_cloud_person(tmp_path, moto)
     raw = write_raw(person.card)
-    log, job = ingest_aloud(person, GHOSTROLL_PUBLISH__ORIGINALS=wanted)
+    log, job = ingest_aloud(person, wanted)
     files = {path for path in person.card.rglob("*") if path.is_file()}
     expected = {"none": set[Path](), "raw": {raw}, "all": files}[wanted]
     assert set(moto.list_keys("originals/")) == {find_original_key(path) for path in expected}
@@ -195,7 +196,7 @@ def test_other_bytes_under_an_originals_key(moto: Store, tmp_path: Path) -> None
     foreign = b"x" * path.stat().st_size
     key = find_original_key(path)
     moto.client().put_object(Bucket=moto.bucket, Key=key, Body=foreign, ChecksumAlgorithm="SHA256")
-    log, job = ingest_aloud(person, GHOSTROLL_PUBLISH__ORIGINALS="all")
+    log, job = ingest_aloud(person)
     assert moto.read(key) == foreign
     assert job["confirmed_at"] is None
     assert not is_said(log, "safe to format")

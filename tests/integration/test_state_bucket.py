@@ -21,6 +21,7 @@ from ghostroll.model import (
     GalleryId,
     JobId,
     Kind,
+    ObjectId,
     SessionId,
     Sha256,
     Source,
@@ -127,7 +128,7 @@ class Rows:
                 assert wanted is not None
                 tasks.want_uploads(db, self.job, [(wanted, jobs.order_uploads("original", self.job), 5)])
 
-    def find(self, one: objects.ObjectId) -> objects.Object:
+    def find(self, one: ObjectId) -> objects.Object:
         """An object as it is now."""
         with self.database.read() as db:
             found = objects.find_object(db, one)

@@ -145,7 +145,7 @@ def make_gallery(link: Signed | None, addresses: Signed | None) -> PlacedGallery
     ],
 )
 def test_when_addresses_are_renewed(linked: int, signed: int, lives: int, *, expected: bool) -> None:
-    """From half of their life on, as long as there is a link that works. Ages in seconds."""
+    """From half of their life (ages in seconds) on, as long as there is a link that works."""
     gallery = make_gallery(Signed(NOW - linked, WEEK), Signed(NOW - signed, lives))
     assert needs_renewal(gallery, NOW) is expected
 
@@ -167,7 +167,7 @@ def test_gallery_that_nobody_can_open_is_not_renewed() -> None:
     ],
 )
 def test_how_long_a_gallery_is_kept(made: int, linked: int | None, keep_days: int, *, expected: bool) -> None:
-    """For so many days after its card or its last link; 0 is for ever. Ages in seconds."""
+    """For so many days after its card or its last link (ages in seconds), where 0 is for ever."""
     link = None if linked is None else Signed(NOW - linked, WEEK)
     created = datetime.fromtimestamp(NOW - made, UTC)
     assert is_kept(make_gallery(link, None), created, NOW, keep_days) is expected

@@ -48,7 +48,9 @@ COMMAND = "daemon"
 _BUSY = 1.0  # seconds between two looks while something is under way
 _WAITING = 10.0  # seconds between two looks at what parked work waits for, or at a library that is not there
 _PATIENT_LOOKS = 6  # of these looks before what can only be tried is tried
-_LAST_PATIENCE = 8.0  # seconds for all threads at the end: more than a connection tries, less than systemd waits
+_LAST_PATIENCE = (
+    8.0  # seconds for all threads at the end: more than a connection tries, less than systemd waits
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +316,9 @@ class Daemon:
 
     def _leave_behind(self, exit_code: int) -> NoReturn:
         """A thread hangs in the kernel and can't be ended; what it was doing is recovered at the next start."""
-        self._log.warning("a card, a disk or the network does not answer any more: ended without waiting for it")
+        self._log.warning(
+            "a card, a disk or the network does not answer any more: ended without waiting for it"
+        )
         self._status.remove()
         with contextlib.suppress(OSError):
             os.unlink(self._socket)

@@ -33,7 +33,7 @@ class Tally:
     bytes_done: int
 
 
-def add_sources(db: sqlite3.Connection, job: JobId, found: Iterable[Found]) -> None:
+def add_sources(db: sqlite3.Connection, job: JobId, found: Sequence[Found]) -> None:
     """Put an inventory down.
 
     A path that the job has already keeps its row, unless size or time changed or it had failed: then
@@ -61,6 +61,11 @@ def add_sources(db: sqlite3.Connection, job: JobId, found: Iterable[Found]) -> N
             )
             for item in found
         ),
+    )
+    # A lock changes neither size nor time: it is as it was found last.
+    db.executemany(
+        "UPDATE source SET protected = ? WHERE job_id = ? AND path = ? AND protected <> ?",
+        ((item.protected, job, item.path, item.protected) for item in found),
     )
 
 

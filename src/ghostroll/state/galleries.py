@@ -90,6 +90,14 @@ def list_linked(db: sqlite3.Connection, place: str) -> list[PlacedGallery]:
     return [_gallery(row) for row in rows]
 
 
+def list_unfinished(db: sqlite3.Connection, place: str) -> list[SessionId]:
+    """The sessions whose gallery at a place is not complete, of those that may be shown."""
+    rows = db.execute(
+        "SELECT session_id FROM gallery WHERE place = ? AND released AND state <> 'complete'", (place,)
+    )
+    return [SessionId(row["session_id"]) for row in rows]
+
+
 def set_state(db: sqlite3.Connection, gallery: GalleryId, state: Publication) -> None:
     """What people see there."""
     db.execute("UPDATE gallery SET state = ? WHERE id = ?", (state, gallery))

@@ -1,7 +1,7 @@
 """Rows of objects: what belongs in a bucket, and whether it is there."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -125,6 +125,19 @@ def list_shown(db: sqlite3.Connection, gallery: GalleryId) -> set[SourceId]:
     return {SourceId(row["source_id"]) for row in rows}
 
 
+def list_asked(db: sqlite3.Connection, gallery: GalleryId) -> set[SourceId]:
+    """Sources whose pictures a gallery's bucket has, or is to have."""
+    rows = db.execute("SELECT source_id FROM object WHERE gallery_id = ? AND kind = 'picture'", (gallery,))
+    return {SourceId(row["source_id"]) for row in rows}
+
+
+def drop_hidden(db: sqlite3.Connection, gallery: GalleryId, sources: Iterable[SourceId]) -> None:
+    """These pictures are not shown in a gallery any more, whatever a bucket has."""
+    db.executemany(
+        "DELETE FROM object WHERE gallery_id = ? AND source_id = ?", ((gallery, source) for source in sources)
+    )
+
+
 def has_wanted(db: sqlite3.Connection, gallery: GalleryId, kind: ObjectKind) -> bool:
     """Whether anything of a sort is still missing in a gallery. One look-up."""
     row = db.execute(
@@ -148,6 +161,35 @@ def has_original(db: sqlite3.Connection, place: str, asset: AssetId) -> bool:
         (asset, place),
     ).fetchone()
     return row is not None
+
+
+def drop_unwanted_originals(db: sqlite3.Connection, place: str, kinds: Collection[str]) -> None:
+    """Originals that no bucket has yet and that are not of these kinds (any more) stay where they are."""
+    marks = ", ".join("?" * len(kinds))
+    db.execute(
+        "DELETE FROM object WHERE kind = 'original' AND state = 'wanted' AND place = ? AND NOT EXISTS"
+        f" (SELECT 1 FROM source WHERE source.asset_id = object.asset_id AND source.kind IN ({marks}))",
+        (place, *kinds),
+    )
+
+
+def is_sending_originals(db: sqlite3.Connection, place: str, job: JobId) -> bool:
+    """Whether originals that a job wanted are still on their way to a bucket. Mostly the first look tells."""
+    row = db.execute(
+        "SELECT 1 FROM object WHERE job_id = ? AND state = 'wanted' AND kind = 'original' AND place = ? LIMIT 1",
+        (job, place),
+    ).fetchone()
+    return row is not None
+
+
+def reopen_unconfirmed(db: sqlite3.Connection, place: str, job: JobId) -> list[tuple[ObjectId, int]]:
+    """A job's originals that a bucket has and did not confirm are wanted again; returns them with their bytes."""
+    rows = db.execute(
+        "UPDATE object SET state = 'wanted' WHERE kind = 'original' AND place = ? AND state = 'present'"
+        " AND asset_id IN (SELECT asset_id FROM source WHERE job_id = ?) RETURNING id, bytes",
+        (place, job),
+    ).fetchall()
+    return [(ObjectId(row["id"]), int(row["bytes"])) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

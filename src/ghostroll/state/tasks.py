@@ -13,16 +13,19 @@ _FREE = (
 )
 # The page that a link leads to is in the bucket before anything else, unless it fails.
 _PAGES_FIRST = (
-    "NOT EXISTS (SELECT 1 FROM task AS page JOIN gallery ON gallery.id = page.subject WHERE page.stage = 'publish'"
-    " AND page.state IN ('ready', 'running') AND page.attempts = 0 AND gallery.place <> 'folder'"
-    " AND gallery.linked_at IS NULL)"
+    "NOT EXISTS (SELECT 1 FROM task AS page INDEXED BY task_page JOIN gallery ON gallery.id = page.subject"
+    " WHERE page.stage = 'publish' AND page.state IN ('ready', 'running') AND page.attempts = 0"
+    " AND gallery.place <> 'folder' AND gallery.linked_at IS NULL)"
 )
 # While pictures are made or sent, one upload of the last rank goes on beside them: the line is theirs.
 _ONE_BESIDE_PICTURES = (
     f"(NOT EXISTS (SELECT 1 FROM task AS other WHERE other.state = 'running' AND other.stage = 'upload'"
     f" AND other.priority < {1 << RANK_BITS})"
-    " OR NOT EXISTS (SELECT 1 FROM task AS urgent WHERE urgent.state IN ('ready', 'running')"
-    f" AND (urgent.stage = 'render' OR (urgent.stage = 'upload' AND urgent.priority >= {1 << RANK_BITS}))))"
+    " OR NOT (EXISTS (SELECT 1 FROM task INDEXED BY task_ready WHERE state = 'ready' AND stage = 'render')"
+    " OR EXISTS (SELECT 1 FROM task INDEXED BY task_ready WHERE state = 'ready' AND stage = 'upload'"
+    f" AND priority >= {1 << RANK_BITS})"
+    " OR EXISTS (SELECT 1 FROM task INDEXED BY task_running WHERE state = 'running' AND (stage = 'render'"
+    f" OR (stage = 'upload' AND priority >= {1 << RANK_BITS})))))"
 )
 
 
@@ -193,8 +196,8 @@ def has_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage] = tuple
 def is_wanted(db: sqlite3.Connection, stage: Stage, subject: int) -> bool:
     """Whether a task for this subject is ready, running or waits."""
     row = db.execute(
-        "SELECT 1 FROM task WHERE stage = ? AND subject = ? AND state IN ('ready', 'running', 'parked') LIMIT 1",
-        (stage, subject),
+        f"SELECT 1 FROM task WHERE stage = '{stage}' AND subject = ? AND state IN ('ready', 'running', 'parked') LIMIT 1",
+        (subject,),
     ).fetchone()
     return row is not None
 
@@ -202,8 +205,9 @@ def is_wanted(db: sqlite3.Connection, stage: Stage, subject: int) -> bool:
 def is_parked(db: sqlite3.Connection, stage: Stage, subject: int) -> bool:
     """Whether a task for this subject waits for a cause, and none is ready or running."""
     rows = db.execute(
-        "SELECT DISTINCT state FROM task WHERE stage = ? AND subject = ? AND state IN ('ready', 'running', 'parked')",
-        (stage, subject),
+        f"SELECT DISTINCT state FROM task WHERE stage = '{stage}' AND subject = ?"
+        " AND state IN ('ready', 'running', 'parked')",
+        (subject,),
     ).fetchall()
     return [row["state"] for row in rows] == ["parked"]
 
@@ -276,11 +280,6 @@ def park(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage], cause: Cau
 _OF_BUCKET = "(stage = 'upload' OR (stage = 'publish' AND subject IN (SELECT id FROM gallery WHERE place <> 'folder')))"
 
 
-def is_of_bucket(db: sqlite3.Connection, task: TaskId) -> bool:
-    """Whether a task needs the bucket."""
-    return db.execute(f"SELECT 1 FROM task WHERE id = ? AND {_OF_BUCKET}", (task,)).fetchone() is not None
-
-
 def has_open_elsewhere(db: sqlite3.Connection) -> bool:
     """Whether anything is ready or running that does not need the bucket."""
     row = db.execute(
@@ -307,16 +306,6 @@ def unpark_bucket(db: sqlite3.Connection, causes: Iterable[Cause], *, limit: int
         " ORDER BY stage = 'publish' DESC, weight, id LIMIT ?)",
         (*wanted, limit),
     ).rowcount
-
-
-def has_parked_for_bucket(db: sqlite3.Connection, causes: Iterable[Cause]) -> bool:
-    """Whether anything that needs the bucket waits for one of these causes."""
-    wanted = list(causes)
-    marks = ", ".join("?" * len(wanted))
-    row = db.execute(
-        f"SELECT 1 FROM task WHERE state = 'parked' AND cause IN ({marks}) AND {_OF_BUCKET} LIMIT 1", wanted
-    ).fetchone()
-    return row is not None
 
 
 def forget_elsewhere(db: sqlite3.Connection, place: str) -> None:

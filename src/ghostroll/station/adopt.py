@@ -180,7 +180,7 @@ def _adopt_job(
     """Record a job with its sources; returns how many of its files are missing."""
     job = job_rows.add_job(db, listed.volume, b"", wanted=None, created_at=listed.created_at)
     job_rows.set_session(db, job, session, listed.folder)
-    assets.add_sources(db, job, (source.found for source in listed.sources))
+    assets.add_sources(db, job, [source.found for source in listed.sources])
     rows = {source.path: source for source in assets.list_sources(db, job)}
     missing = failed = 0
     for source in listed.sources:

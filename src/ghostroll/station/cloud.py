@@ -62,9 +62,9 @@ class Cloud:
             raise AssertionError("a folder's gallery has no keys")
         return page_key(gallery.folder, name)
 
-    def name_original(self, asset: Asset, path: bytes) -> str:
-        """The key of an original, the same for every station."""
-        return original_key(self._prefix, asset.sha256, path)
+    def name_original(self, asset: Asset) -> str:
+        """The key of an original, the same whichever of its sources is meant."""
+        return original_key(self._prefix, asset.sha256, asset.path)
 
     def sign_at(self, now: int) -> Signed:
         """A signature of this unix second, living as long as the credentials allow."""
@@ -91,7 +91,7 @@ class Cloud:
 
     def tell_original(self, asset: Asset, path: bytes, signed: Signed) -> str:
         """The address of an original, for viewers that may have it."""
-        key = self.name_original(asset, path)
+        key = self.name_original(asset)
         if self.is_public:
             return self.bucket.address(key)
         name = show_path(os.path.basename(path))

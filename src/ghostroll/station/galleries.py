@@ -36,6 +36,14 @@ def add_bucket_gallery(wiring: Wiring, db: sqlite3.Connection, job: JobId, sessi
     gallery = galleries.find_gallery(db, session, cloud.place)
     if gallery is not None and gallery.released and gallery.link is None:
         want_gallery(wiring, db, job, gallery)
+        _want_pictures(wiring, db, gallery)  # of a session from before there was this bucket
+
+
+def want_shown_pictures(wiring: Wiring, db: sqlite3.Connection, session: SessionId) -> None:
+    """Have all of a session's pictures in the bucket that are to be seen there by what is known now."""
+    for gallery in list_shown(wiring, db, session):
+        if gallery.place != FOLDER:
+            _want_pictures(wiring, db, gallery)
 
 
 def want_gallery(wiring: Wiring, db: sqlite3.Connection, job: JobId, gallery: PlacedGallery) -> None:
@@ -74,6 +82,18 @@ def want_original(wiring: Wiring, db: sqlite3.Connection, source: Source) -> Non
         priority = jobs.order_uploads(ObjectKind.ORIGINAL, source.job_id)
         tasks.want_uploads(db, source.job_id, [(wanted, priority, size)])
         wait_with_bucket(wiring, db)
+
+
+def want_confirmation(wiring: Wiring, db: sqlite3.Connection, job: JobId) -> int:
+    """A job's originals that are in the bucket but not confirmed are looked at again; returns how many."""
+    cloud = wiring.cloud
+    if cloud is None:
+        return 0
+    wiring.unconfirmed.discard(job)
+    reopened = objects.reopen_unconfirmed(db, cloud.place, job)
+    priority = jobs.order_uploads(ObjectKind.ORIGINAL, job)
+    tasks.want_uploads(db, job, [(one, priority, size) for one, size in reopened])
+    return len(reopened)
 
 
 def release_galleries(wiring: Wiring, db: sqlite3.Connection, job: JobId, session: SessionId) -> None:
@@ -157,7 +177,7 @@ def _is_archived(db: sqlite3.Connection, gallery: PlacedGallery) -> bool:
 
 def _want_pictures(wiring: Wiring, db: sqlite3.Connection, gallery: PlacedGallery) -> None:
     """Whatever pictures were made before a gallery was released."""
-    there = objects.list_shown(db, gallery.id)
+    there = objects.list_asked(db, gallery.id)
     for picture in picture_rows.list_pictures(db, gallery.session_id):
         if picture.source_id not in there:
             source = assets.get_source(db, picture.source_id)
@@ -194,7 +214,10 @@ def _may_leave(wiring: Wiring, db: sqlite3.Connection, job: Job) -> bool:
 
 def requeue_uploads(wiring: Wiring, db: sqlite3.Connection) -> None:
     """After a start: everything that belongs in the bucket of now and is not there is queued, and nothing else."""
-    place = "" if wiring.cloud is None else wiring.cloud.place
+    place, kinds = (
+        ("", frozenset()) if wiring.cloud is None else (wiring.cloud.place, wiring.cloud.original_kinds)
+    )
+    objects.drop_unwanted_originals(db, place, kinds)
     tasks.forget_elsewhere(db, place)
     for one, size in objects.list_wanted(db, place):
         tasks.want_uploads(db, one.job_id, [(one.id, _order(one), size)])
@@ -208,9 +231,6 @@ def move_gallery(wiring: Wiring, db: sqlite3.Connection, job: JobId, session: Se
     if not galleries.is_begun_elsewhere(db, session, cloud.place):
         return
     add_bucket_gallery(wiring, db, job, session)
-    gallery = galleries.find_gallery(db, session, cloud.place)
-    if gallery is not None and gallery.released:
-        _want_pictures(wiring, db, gallery)
     for other in job_rows.list_jobs_of_session(db, session):
         for source in assets.list_sources(db, other.id):
             want_original(wiring, db, source)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ghostroll.library.durable import library_errors
-from ghostroll.model import Asset, Gallery, JobId, Source
+from ghostroll.model import Asset, Gallery, JobId, Publication, Source
 from ghostroll.publish.gallery import build_gallery_json, render_index
 from ghostroll.publish.link import write_link
 from ghostroll.publish.s3.keys import gallery_headers, pack_text, page_headers
@@ -51,14 +51,21 @@ def post_gallery(
     link = gallery.link if gallery.link is not None and not new_link else cloud.sign_at(now)
     addresses = choose_addresses(gallery.addresses, cloud, now, new_link=new_link)
     with wiring.database.read() as db:
-        state = tell_gallery(db, gallery, tell_rendered(db, gallery.session_id))
+        there = objects.list_shown(db, gallery.id)
         found = collect_shown(
             db,
             gallery.session_id,
             shows=cloud.shows,
-            there=objects.list_shown(db, gallery.id),
+            there=there,
             find_original=lambda source: _find_original(db, cloud, source),
         )
+        # What was shown before the configuration or a lock said otherwise; an archive may hold it too.
+        hidden = there - {picture.source_id for picture, _ in found.pictures}
+        if hidden:
+            gallery = replace(gallery, archive_bytes=None)
+        state = tell_gallery(db, gallery, tell_rendered(db, gallery.session_id))
+    if state is Publication.COMPLETE:  # nothing will come, whatever the inventory would have
+        found = replace(found, total=len(found.pictures))
     shown = build_gallery(found, state, BucketAddresses(cloud, gallery, addresses))
     if gallery.archive_bytes is not None:
         archive = cloud.tell_address(gallery, addresses, "share.zip")
@@ -77,6 +84,10 @@ def post_gallery(
         _write_link(wiring, job, cloud.tell_link(gallery, link), shown.session)
 
     def record(db: sqlite3.Connection) -> None:
+        if hidden:
+            objects.drop_hidden(db, gallery.id, hidden)
+            galleries.set_archive(db, gallery.id, None)
+            objects.overtake_archive(db, gallery.id)
         if new_link:
             galleries.set_link(db, gallery.id, link)
             wiring.renew_at = 0.0  # it may live shorter than the others

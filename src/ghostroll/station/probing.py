@@ -1,13 +1,15 @@
 """Looking whether what parked work waits for has gone away by itself: room was made, the library's disk is back."""
 
 import os
+import sqlite3
 from collections.abc import Callable
 
 from ghostroll.engine.settle import Settlement
 from ghostroll.errors import LibraryNotThere
-from ghostroll.model import Cause, TaskState
+from ghostroll.model import Cause, GalleryId, Stage, Task, TaskState
 from ghostroll.observe.wording import say_count
-from ghostroll.state import tasks
+from ghostroll.state import galleries, tasks
+from ghostroll.state.galleries import FOLDER
 from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.wiring import Wiring
 
@@ -57,17 +59,32 @@ def note_bucket(wiring: Wiring, settlement: Settlement) -> None:
         return
     number = 0
     with wiring.database.write() as db:
-        if not tasks.is_of_bucket(db, settlement.task.id):
+        if not _needs_bucket(db, settlement.task):
             return
         if cause is not None:
             outage.meet(cause, settlement.error or "", now)
             tasks.park_bucket(db, cause, settlement.error or "")
         else:
-            number = tasks.unpark_bucket(db, BUCKET_CAUSES)
-            outage.end(now)
+            number = resume_bucket(wiring, db)
     if got_through:
-        wiring.waiting -= set(BUCKET_CAUSES)
         wiring.log.info(f"the bucket can be used again: {say_count(number, 'task')} go on")
+
+
+def _needs_bucket(db: sqlite3.Connection, task: Task) -> bool:
+    """Its row may be gone by now, with those of a job that is complete."""
+    if task.stage is Stage.PUBLISH:
+        return galleries.get_gallery(db, GalleryId(task.subject)).place != FOLDER
+    return task.stage is Stage.UPLOAD
+
+
+def resume_bucket(wiring: Wiring, db: sqlite3.Connection) -> int:
+    """Whatever waits for the bucket goes on, of all jobs; returns how many tasks that are.
+
+    The next outage is a new one, and told of.
+    """
+    wiring.outage.end(wiring.clock.boot())
+    wiring.waiting -= set(BUCKET_CAUSES)
+    return tasks.unpark_bucket(db, BUCKET_CAUSES)
 
 
 def try_bucket(wiring: Wiring, ring: Callable[[], None]) -> None:
@@ -78,7 +95,7 @@ def try_bucket(wiring: Wiring, ring: Callable[[], None]) -> None:
     with wiring.database.write() as db:
         wiring.outage.note_try(now)
         if not tasks.unpark_bucket(db, BUCKET_CAUSES, limit=1):
-            wiring.outage.end(now)  # nothing needs it any more
+            resume_bucket(wiring, db)  # nothing needs it any more
     ring()
 
 

@@ -9,10 +9,10 @@ from ghostroll.faults import crash_point
 from ghostroll.library.durable import has_size
 from ghostroll.library.identity import clear_incoming, remove_empty_session_folders
 from ghostroll.model import Cause, Safety, Stage
-from ghostroll.state import assets, objects, tasks
+from ghostroll.state import assets, galleries, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
-from ghostroll.station.galleries import list_shown, move_gallery, requeue_uploads
+from ghostroll.station.galleries import list_shown, move_gallery, requeue_uploads, want_shown_pictures
 from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.render import SHARE, THUMBS
 from ghostroll.station.review import write_records
@@ -31,6 +31,7 @@ def recover(wiring: Wiring) -> None:
         clear_incoming(root)
         remove_empty_session_folders(root, sessions)
     crash_point("recover.cleared")
+    _reopen_unfinished(wiring)
     _rerender_lost(wiring)
     with wiring.database.read() as db:
         unfinished = [job for job in job_rows.list_unfinished(db) if job.session_id is not None]
@@ -42,6 +43,7 @@ def recover(wiring: Wiring) -> None:
         for job in unfinished:
             if job.session_id is not None:
                 move_gallery(wiring, db, job.id, job.session_id)
+                want_shown_pictures(wiring, db, job.session_id)
                 for gallery in list_shown(wiring, db, job.session_id):
                     tasks.want(db, Stage.PUBLISH, job.id, gallery.id)
         # Waiting for room or for the library is over: it is there. Copies wait for their card instead.
@@ -60,6 +62,16 @@ def interrupt_jobs(wiring: Wiring) -> None:
             tasks.park(db, job.id, (Stage.COPY,), Cause.CARD_GONE)
             if assets.list_open_states(db, job.id):
                 job_rows.set_safety(db, job.id, Safety.INTERRUPTED)
+
+
+def _reopen_unfinished(wiring: Wiring) -> None:
+    """A gallery that was still growing when another run had no bucket keeps its jobs from being complete."""
+    if wiring.cloud is None:
+        return
+    with wiring.database.write() as db:
+        for session in galleries.list_unfinished(db, wiring.cloud.place):
+            for job in job_rows.list_jobs_of_session(db, session):
+                job_rows.reopen_publication(db, job.id)
 
 
 def _rerender_lost(wiring: Wiring) -> None:

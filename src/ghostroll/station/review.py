@@ -140,6 +140,8 @@ def _review_originals(wiring: Wiring, job_id: JobId) -> None:
         job = job_rows.get_job(db, job_id)
         if job is None or job.safety is not Safety.SECURED or job.confirmed_at is not None:
             return
+        if objects.is_sending_originals(db, cloud.place, job_id):
+            return
         missing = objects.list_unconfirmed(db, cloud.place, job_id, cloud.original_kinds)
     if not missing:
         crash_point("confirmed.promising")

@@ -101,5 +101,6 @@ def run_leftovers(
 
 def _try_bucket(station: Station) -> None:
     """Try it again while there is something else to do anyway: nobody waits for one try after the other."""
-    if station.has_more_to_do():
+    trial = station.next_trial()
+    if trial is not None and trial <= station.wiring.clock.boot() and station.has_more_to_do():
         station.try_bucket()

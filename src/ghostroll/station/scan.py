@@ -29,7 +29,7 @@ from ghostroll.model import (
 from ghostroll.observe.wording import say_bytes
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.station.galleries import want_original
+from ghostroll.station.galleries import add_bucket_gallery, want_original, want_shown_pictures
 from ghostroll.station.wiring import Slot, Wiring
 
 
@@ -193,6 +193,7 @@ class ScanWork:
             job_rows.reopen_publication(db, job)
         self._drop_unread(db, slot, job)
         assets.add_sources(db, job, inventory.found)
+        self._show_again(db, job)
         for source in assets.list_sources(db, job, (SourceState.PENDING,)):
             asset = inventory.known.get(source.path)
             if asset is not None:
@@ -202,6 +203,13 @@ class ScanWork:
                 self._want_copy(db, source)
         job_rows.set_safety(db, job, Safety.COPYING)
         slot.job = job
+
+    def _show_again(self, db: sqlite3.Connection, job: JobId) -> None:
+        """A job that goes on is shown where the configuration says now, with the locks that its card has now."""
+        found = job_rows.get_job(db, job)
+        if found is not None and found.session_id is not None:
+            add_bucket_gallery(self._wiring, db, job, found.session_id)
+            want_shown_pictures(self._wiring, db, found.session_id)
 
     def _drop_unread(self, db: sqlite3.Connection, slot: Slot, job: JobId) -> None:
         """Earlier insertions that ended before their card was read are made good by this one."""

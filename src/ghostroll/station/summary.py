@@ -10,7 +10,7 @@ from ghostroll.errors import CardGone, LibraryNotThere, NoSpace, NoWorker, Targe
 from ghostroll.library.manifest import describe_path
 from ghostroll.model import Cause, Job, JobId, Safety, SourceState, Stage
 from ghostroll.observe.meter import Reading
-from ghostroll.state import assets, galleries, tasks
+from ghostroll.state import assets, galleries, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
 from ghostroll.station.outage import BUCKET_CAUSES
@@ -51,6 +51,7 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         pictures = [] if job.session_id is None else picture_rows.list_pictures_of_job(db, job_id)
         parked = tasks.list_parked(db, job_id)
         waiting = tasks.list_parked_stages(db, job_id)
+        formattable = _is_formattable(wiring, db, job)
     failed = [
         {
             **describe_path("path", source.path),
@@ -81,7 +82,7 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         **_describe_folder(wiring, "session_dir", session),
         **_describe_folder(wiring, "known_in", known_in),
         **_describe_bucket(wiring, job),
-        "formattable": None if cloud is None or not cloud.original_kinds else job.confirmed_at is not None,
+        "formattable": formattable,
         "seconds": {
             "secured": _round(moments.secured),
             "first_picture": _round(moments.first_picture),
@@ -107,6 +108,16 @@ def choose_exit_code(job: Job, parked: dict[Cause, int], *, some_failed: bool) -
     if Cause.NO_WORKER in parked:
         return NoWorker.exit_code
     return _SOME_FAILED if some_failed or job.safety is not Safety.SECURED else 0
+
+
+def _is_formattable(wiring: Wiring, db: sqlite3.Connection, job: Job) -> bool | None:
+    """Whether a card may be formatted, as the configuration is now; None where no originals are to be in a bucket."""
+    cloud = wiring.cloud
+    if cloud is None or not cloud.original_kinds:
+        return None
+    if job.confirmed_at is None:
+        return False
+    return not objects.list_unconfirmed(db, cloud.place, job.id, cloud.original_kinds)
 
 
 def _find_newest_session(db: sqlite3.Connection, job_id: JobId) -> str | None:

@@ -16,8 +16,9 @@ from ghostroll.state import jobs as job_rows
 from ghostroll.state.galleries import PlacedGallery, Signed
 from ghostroll.station.cloud import Cloud
 from ghostroll.station.copy import want_renders
-from ghostroll.station.galleries import release_galleries
+from ghostroll.station.galleries import release_galleries, want_confirmation
 from ghostroll.station.outage import BUCKET_CAUSES
+from ghostroll.station.probing import resume_bucket
 from ghostroll.station.review import review_job, write_records
 from ghostroll.station.wiring import Wiring
 
@@ -75,6 +76,7 @@ def revive_job(wiring: Wiring, job_id: JobId) -> tuple[Job, int]:
         )
         if job.safety in (Safety.INTERRUPTED, Safety.ATTENTION):
             tasks.park(db, job_id, (Stage.COPY,), Cause.CARD_GONE)
+        revived += want_confirmation(wiring, db, job_id)
     return job, revived
 
 
@@ -96,7 +98,7 @@ def publish_job(wiring: Wiring, job_id: JobId) -> None:
             raise UsageError(_say_no_gallery(db, job))
         for other in job_rows.list_jobs_of_session(db, job.session_id):
             tasks.unpark(db, BUCKET_CAUSES, other.id)
-        wiring.outage.end(wiring.clock.boot())
+        resume_bucket(wiring, db)
         release_galleries(wiring, db, job_id, job.session_id)
 
 
@@ -116,9 +118,7 @@ def want_link(wiring: Wiring, job_id: JobId) -> bool:
         if gallery is None or not gallery.released:
             raise UsageError(f"job {job_id} is not published yet: 'ghostroll publish {job_id}' does it")
         galleries.ask_for_link(db, gallery.id)
-        for other in job_rows.list_jobs_of_session(db, job.session_id):
-            tasks.unpark(db, BUCKET_CAUSES, other.id)
-        wiring.outage.end(wiring.clock.boot())
+        resume_bucket(wiring, db)
         tasks.want(db, Stage.PUBLISH, job_id, gallery.id)
         tasks.hurry(db, Stage.PUBLISH, gallery.id)
     return True

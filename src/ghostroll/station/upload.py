@@ -81,6 +81,9 @@ class UploadWork:
         source = SourceId(one.source_id or 0)
         with wiring.database.read() as db:
             picture = picture_rows.get_picture(db, source)
+            is_shown = cloud.shows(assets.get_source(db, source))
+        if not is_shown:
+            return Outcome(task, facts=lambda db: self._hide_picture(db, one, gallery))
         if picture is None or picture.share is None:
             return Outcome(task)
         files = self._read_renditions(session, picture)
@@ -91,6 +94,12 @@ class UploadWork:
             cloud.bucket.put(key, content, headers, check=self._check, progress=self._count(task))
         wiring.meter.count(task.job_id, Stage.UPLOAD, items=1)
         return Outcome(task, facts=lambda db: self._record_picture(db, one, gallery))
+
+    def _hide_picture(self, db: sqlite3.Connection, one: Object, gallery: PlacedGallery) -> None:
+        """It was to be seen when it was wanted, and is not by now."""
+        if one.source_id is not None:
+            objects.drop_hidden(db, gallery.id, [one.source_id])
+        want_gallery(self._wiring, db, one.job_id, galleries.get_gallery(db, gallery.id))
 
     def _read_renditions(self, session: str, picture: Picture) -> dict[str, bytes] | None:
         """The small one first: it is what people see first. None where one of them is not what was recorded."""
@@ -126,7 +135,7 @@ class UploadWork:
                 raise SourceUnreadable(_DAMAGED)
             try:
                 confirmation = cloud.bucket.put_original(
-                    cloud.name_original(asset, path),
+                    cloud.name_original(asset),
                     handle,
                     size=asset.size,
                     sha256=asset.sha256,
@@ -164,14 +173,16 @@ class UploadWork:
             shown = [
                 (picture, os.path.join(folder, os.fsencode(picture.share)))
                 for picture in picture_rows.list_pictures(db, gallery.session_id)
-                if picture.source_id in there and picture.share is not None
+                if picture.source_id in there
+                and picture.share is not None
+                and cloud.shows(assets.get_source(db, picture.source_id))
             ]
         with wiring.library.enter() as root, library_errors("reading what is to be uploaded"):
             lost = [
                 picture.source_id for picture, path in shown if not has_size(root, path, picture.share_bytes)
             ]
             if lost:
-                return Outcome(task, facts=lambda db: _render_again(db, *lost))
+                return Outcome(task, facts=lambda db: self._give_up_archive(db, one, lost))
             size = cloud.bucket.put_stream(
                 cloud.name_key(gallery, "share.zip"),
                 zip_pictures((_pack(root, *entry) for entry in shown), self._check),
@@ -190,6 +201,13 @@ class UploadWork:
                 objects.settle_object(db, now, ObjectState.PRESENT)
         elif whole:
             galleries.set_archive(db, gallery.id, size)
+
+    def _give_up_archive(self, db: sqlite3.Connection, one: Object, lost: Sequence[SourceId]) -> None:
+        """It is made once there are pictures again."""
+        _render_again(db, *lost)
+        now = objects.find_object(db, one.id)
+        if now is not None:
+            objects.settle_object(db, now, ObjectState.PRESENT)
 
     def _want_anew(self, db: sqlite3.Connection, one: Object) -> None:
         """It was wanted again while older bytes of it were sent."""

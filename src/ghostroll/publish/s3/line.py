@@ -25,6 +25,8 @@ from ghostroll.publish.s3.refusals import (
 Check = Callable[[], None]
 Progress = Callable[[int], None]
 
+_LARGE = 1024 * 1024  # bytes: larger than most pictures as they are shown
+
 
 class Declined(Exception):
     """The store answered with a status that the caller asked to hear of."""
@@ -39,7 +41,9 @@ class Line:
 
     def __init__(self, place: Place, environ: Mapping[str, str] = os.environ) -> None:
         self.place = place
-        self.gate = Gate(start_pace(place.threads, place.most_threads))
+        pace = start_pace(place.threads, place.most_threads)
+        self.gate = Gate(pace)
+        self.gate_of_large = Gate(pace)  # who holds a turn for minutes is in no picture's way
         self.bandwidth = Bandwidth(place.bandwidth_mbit)
         self.is_conditional = True  # until the store answers 501 to If-None-Match
         self.parrots: bool | None = None  # whether the store gives back checksums that it never compared
@@ -88,7 +92,8 @@ class Line:
         TargetRefused, ClockUnset or TransientError, in one sentence.
         """
         check()
-        with self.gate.turn(weight, check):
+        gate = self.gate_of_large if weight > _LARGE else self.gate
+        with gate.turn(weight, check):
             return self._attempt(
                 operation, check, declines, {"Bucket": self.place.bucket, "Key": key, **more}
             )
@@ -129,7 +134,7 @@ class Line:
             failure = self._judge(error, client, declines)
         else:
             if answer["ResponseMetadata"].get("RetryAttempts"):
-                self.gate.ease()
+                self._ease()
             return answer
         # Outside the handler: nothing of botocore, which holds keys and addresses, hangs on what is raised.
         raise failure
@@ -141,10 +146,14 @@ class Line:
         if status in declines and code != "NoSuchBucket":
             return Declined(status)
         if means_overload(error):
-            self.gate.ease()
+            self._ease()
         if concerns_credentials(error):
             self.forget(client)
         return refuse(error, self.place)
+
+    def _ease(self) -> None:
+        self.gate.ease()
+        self.gate_of_large.ease()
 
     @contextmanager
     def _checking(self, check: Check) -> Iterator[None]:

@@ -55,3 +55,5 @@ CREATE INDEX object_job ON object (job_id, state);
 CREATE INDEX object_source ON object (source_id) WHERE source_id IS NOT NULL;
 -- Crews of one stage that don't wait for each other: when the next task of each is due.
 CREATE INDEX task_due_of_rank ON task (stage, priority >> 40, due) WHERE state = 'ready';
+-- Pages are few among very many uploads: whether one is under way is asked before each of those.
+CREATE INDEX task_page ON task (state, subject) WHERE stage = 'publish';
