@@ -206,6 +206,14 @@ def order_uploads(kind: str, job: JobId) -> int:
     return (rank << RANK_BITS) + (int(kind == "archive") << (RANK_BITS - 1)) + job
 
 
+FOLDERS, BUCKETS = 1, 0  # ranks of pages: a folder's waits for no bucket, however slowly that answers
+
+
+def order_pages(*, in_folder: bool, renewed: bool = False) -> int:
+    """How urgent the writing of a gallery is, larger is sooner: its rank, then what is new before what is renewed."""
+    return ((FOLDERS if in_folder else BUCKETS) << RANK_BITS) + int(not renewed)
+
+
 def tell_shortage(needed: int, free: int, keep_free: int) -> int:
     """How many bytes are missing on the library's disk for what is to be copied; 0 if it fits."""
     return max(0, needed - max(0, free - keep_free))

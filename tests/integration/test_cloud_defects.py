@@ -15,6 +15,7 @@ from promises import ask
 from running import KILLED
 from stores import Store
 
+from ghostroll import jobs
 from ghostroll.cli.opening import open_station
 from ghostroll.config import Library as LibrarySettings
 from ghostroll.config import Publish, Settings
@@ -27,6 +28,7 @@ from ghostroll.model import (
     ObjectId,
     PhotoInfo,
     Safety,
+    SessionId,
     Sha256,
     Source,
     SourceState,
@@ -35,11 +37,12 @@ from ghostroll.model import (
 )
 from ghostroll.state import assets, galleries, objects, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.state.galleries import Signed
+from ghostroll.state.galleries import FOLDER, Signed
 from ghostroll.state.objects import ObjectKind, ObjectState
 from ghostroll.state.pictures import Picture
 from ghostroll.station.galleries import add_bucket_gallery, finish_galleries, record_picture, want_original
 from ghostroll.station.probing import note_bucket, try_bucket
+from ghostroll.station.renewing import renew_addresses
 from ghostroll.station.review import review_job
 from ghostroll.station.station import Station
 from ghostroll.station.summary import Moments, summarize
@@ -120,7 +123,7 @@ def test_request_for_one_job_forgets_no_other(station: Station, ask_for: object)
     wiring = station.wiring
     (first, _), (second, sources) = add_secured_job(wiring, "first"), add_secured_job(wiring, "second")
     with wiring.database.write() as db:
-        record_picture(db, wiring, sources[0], job_rows_session(wiring, second), make_picture(sources[0]))
+        record_picture(db, wiring, sources[0], find_session(wiring, second), make_picture(sources[0]))
         tasks.park_bucket(db, Cause.NETWORK_DOWN, OFFLINE)
     wiring.outage.meet(Cause.NETWORK_DOWN, OFFLINE, wiring.clock.boot())
     assert callable(ask_for)
@@ -130,7 +133,7 @@ def test_request_for_one_job_forgets_no_other(station: Station, ask_for: object)
     assert wiring.outage.cause is not None or "parked" not in tell_states(wiring, second)
 
 
-def job_rows_session(wiring: Wiring, job: JobId) -> int:
+def find_session(wiring: Wiring, job: JobId) -> SessionId:
     """A job's session."""
     with wiring.database.read() as db:
         one = job_rows.get_job(db, job)
@@ -144,7 +147,7 @@ def test_archive_is_made_after_a_lost_rendition(station: Station) -> None:
     wiring = station.wiring
     assert wiring.cloud is not None
     job, (source,) = add_secured_job(wiring, "session")
-    gallery, session = find_gallery(wiring, job), job_rows_session(wiring, job)
+    gallery, session = find_gallery(wiring, job), find_session(wiring, job)
     with wiring.database.write() as db:
         record_picture(db, wiring, source, session, make_picture(source))
         db.execute("UPDATE object SET state = 'present'")
@@ -178,12 +181,13 @@ def run_upload(wiring: Wiring) -> None:
 
 def test_safe_to_format_is_of_the_configuration_of_now(tmp_path: Path) -> None:
     """A card whose RAW files alone were wanted is not called safe to format once all originals are wanted."""
+    job = JobId(1)
     for originals, formattable in ((Originals.RAW, True), (Originals.ALL, False)):
         settings = make_settings(tmp_path, Publish(originals=originals))
         with open_station(settings, "test", quiet=True, witness=Witness(None)) as station:
             wiring = station.wiring
             if originals is Originals.RAW:
-                job, _ = add_secured_job(wiring, "session")
+                assert add_secured_job(wiring, "session")[0] == job
                 review_job(wiring, job)
             document = summarize(wiring, job, Moments(None, None, None)).document
             assert document["formattable"] is formattable
@@ -211,7 +215,7 @@ def test_gallery_that_got_in_the_meantime_no_bucket_is_completed(tmp_path: Path)
         job, (source,) = add_secured_job(wiring, "session")
         gallery = find_gallery(wiring, job)
         with wiring.database.write() as db:
-            record_picture(db, wiring, source, job_rows_session(wiring, job), make_picture(source))
+            record_picture(db, wiring, source, find_session(wiring, job), make_picture(source))
             db.execute("UPDATE object SET state = 'present'")
             galleries.set_link(db, gallery, Signed(1, 1))
             db.execute("UPDATE gallery SET state = CASE place WHEN 'folder' THEN 'complete' ELSE 'live' END")
@@ -373,3 +377,30 @@ def test_originals_that_are_not_wanted_any_more_stay_here(person: Person, moto: 
     person.ingest()
     assert moto.list_keys("originals/") == []
     assert read_gallery(moto)["state"] == "complete"
+
+
+def test_new_link_waits_for_no_renewal(station: Station) -> None:
+    """A card's page goes up before addresses of older galleries are renewed, and its folder's page waits for no bucket."""
+    wiring = station.wiring
+    assert wiring.cloud is not None
+    for number in range(5):
+        job, _ = add_secured_job(wiring, f"old-{number}")
+        with wiring.database.write() as db:
+            old = find_gallery(wiring, job)
+            now = wiring.now_seconds()
+            galleries.set_link(db, old, Signed(now - 50, 100))
+            galleries.set_addresses(db, old, Signed(now - 50, 100))
+    assert renew_addresses(wiring) == 5
+    job, (source,) = add_secured_job(wiring, "new")
+    session, new = find_session(wiring, job), find_gallery(wiring, job)
+    with wiring.database.write() as db:
+        add_bucket_gallery(wiring, db, job, session)
+        record_picture(db, wiring, source, session, make_picture(source))
+        (first,) = tasks.claim(
+            db, Stage.PUBLISH, job=None, limit=1, rank=jobs.BUCKETS, now=wiring.clock.boot()
+        )
+        (folder,) = tasks.claim(
+            db, Stage.PUBLISH, job=None, limit=9, rank=jobs.FOLDERS, now=wiring.clock.boot()
+        )
+        assert first.subject == new
+        assert galleries.get_gallery(db, GalleryId(folder.subject)).place == FOLDER

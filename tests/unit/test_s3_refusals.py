@@ -175,6 +175,16 @@ def test_missing_credentials_say_where_they_can_be_given() -> None:
         assert concerns_credentials(error)
 
 
+def test_a_token_with_a_line_end_is_a_wrong_token() -> None:
+    """Keys that no header can carry are for a person to correct; the network is not blamed, and nothing of them is said."""
+    error = known.HTTPClientError(error=ValueError("Invalid header value b'tok/en+secret\\n'"))
+    error.__cause__ = ValueError("Invalid header value b'tok/en+secret\\n'")
+    refused = refuse(error, PLACE)
+    assert isinstance(refused, TargetRefused)
+    assert "line end" in str(refused)
+    assert not any(secret in str(refused) for secret in SECRETS)
+
+
 def test_unknown_configuration_faults_name_their_kind() -> None:
     """What boto3 can't use is refused by the name of its error, never by its text."""
     found = refuse(known.InvalidRegionError(region_name="AKIDSECRETSECRET"), PLACE)

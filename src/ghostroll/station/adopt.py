@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ghostroll.jobs import order_pages
 from ghostroll.library.durable import has_size
 from ghostroll.library.layout import show_path
 from ghostroll.library.manifest import MANIFEST
@@ -18,6 +19,7 @@ from ghostroll.observe.wording import say_count, say_name
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
+from ghostroll.state.galleries import FOLDER
 from ghostroll.state.pictures import Picture
 from ghostroll.station.copy import want_renders
 from ghostroll.station.galleries import list_shown
@@ -199,7 +201,9 @@ def _adopt_job(
     safety = _judge(listed.safety, missing=missing, failed=failed)
     job_rows.set_safety(db, job, safety, at=listed.secured_at if safety is Safety.SECURED else None)
     for gallery in list_shown(wiring, db, session):
-        tasks.want(db, Stage.PUBLISH, job, gallery.id)
+        tasks.want(
+            db, Stage.PUBLISH, job, gallery.id, priority=order_pages(in_folder=gallery.place == FOLDER)
+        )
     for row in assets.list_sources(db, job, (SourceState.STORED,)):
         if not picture_rows.has_picture(db, row.id):
             want_renders(db, row)

@@ -48,7 +48,9 @@ def want_shown_pictures(wiring: Wiring, db: sqlite3.Connection, session: Session
 
 def want_gallery(wiring: Wiring, db: sqlite3.Connection, job: JobId, gallery: PlacedGallery) -> None:
     """Have a gallery written soon, though not more often than is good for a disk or a line."""
-    tasks.want(db, Stage.PUBLISH, job, gallery.id, due=wiring.published.get(gallery.id, 0))
+    priority = jobs.order_pages(in_folder=gallery.place == FOLDER)
+    due = wiring.published.get(gallery.id, 0)
+    tasks.want(db, Stage.PUBLISH, job, gallery.id, priority=priority, due=due)
     if gallery.place != FOLDER:
         wait_with_bucket(wiring, db)
 
@@ -166,7 +168,8 @@ def _finish_gallery(wiring: Wiring, db: sqlite3.Connection, job: Job, gallery: P
         return
     if gallery.state is not Publication.COMPLETE:
         if not tasks.is_wanted(db, Stage.PUBLISH, gallery.id):
-            tasks.want(db, Stage.PUBLISH, job.id, gallery.id)
+            priority = jobs.order_pages(in_folder=gallery.place == FOLDER)
+            tasks.want(db, Stage.PUBLISH, job.id, gallery.id, priority=priority)
         tasks.hurry(db, Stage.PUBLISH, gallery.id)
 
 

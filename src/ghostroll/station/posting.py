@@ -18,6 +18,8 @@ from ghostroll.station.showing import build_gallery, collect_shown
 from ghostroll.station.telling import say_link_end
 from ghostroll.station.wiring import Wiring
 
+_ROUNDING = 60  # seconds by which two tellings of one end may differ
+
 
 class BucketAddresses:
     """Presigned for one time and life; in public mode below the page."""
@@ -104,8 +106,11 @@ def choose_addresses(signed: Signed | None, cloud: Cloud, now: int, *, new_link:
     """
     if signed is None:
         return cloud.sign_at(now)
+    fresh = cloud.sign_at(now)
+    if signed.end > fresh.end + _ROUNDING:  # other credentials by now, which end sooner
+        return fresh
     half_over = now - signed.at >= signed.seconds / 2
-    return cloud.sign_at(now) if half_over or (new_link and now - signed.at >= signed.seconds / 8) else signed
+    return fresh if half_over or (new_link and now - signed.at >= signed.seconds / 8) else signed
 
 
 def _find_original(db: sqlite3.Connection, cloud: Cloud, source: Source) -> Asset | None:

@@ -5,6 +5,7 @@ It re-enqueues and never executes: whatever was under way is wanted again, charg
 
 import os
 
+from ghostroll import jobs
 from ghostroll.faults import crash_point
 from ghostroll.library.durable import has_size
 from ghostroll.library.identity import clear_incoming, remove_empty_session_folders
@@ -12,6 +13,7 @@ from ghostroll.model import Cause, Safety, Stage
 from ghostroll.state import assets, galleries, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
+from ghostroll.state.galleries import FOLDER
 from ghostroll.station.galleries import list_shown, move_gallery, requeue_uploads, want_shown_pictures
 from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.render import SHARE, THUMBS
@@ -45,7 +47,8 @@ def recover(wiring: Wiring) -> None:
                 move_gallery(wiring, db, job.id, job.session_id)
                 want_shown_pictures(wiring, db, job.session_id)
                 for gallery in list_shown(wiring, db, job.session_id):
-                    tasks.want(db, Stage.PUBLISH, job.id, gallery.id)
+                    priority = jobs.order_pages(in_folder=gallery.place == FOLDER)
+                    tasks.want(db, Stage.PUBLISH, job.id, gallery.id, priority=priority)
         # Waiting for room or for the library is over: it is there. Copies wait for their card instead.
         tasks.unpark(db, (Cause.LIBRARY_GONE, Cause.NO_SPACE, Cause.NO_WORKER, *BUCKET_CAUSES))
         for job in job_rows.list_jobs(db, safety=(Safety.INTERRUPTED, Safety.ATTENTION)):

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from ghostroll import jobs
 from ghostroll.model import Stage
 from ghostroll.state import galleries, tasks
 from ghostroll.state import jobs as job_rows
@@ -43,7 +44,8 @@ def renew_addresses(wiring: Wiring) -> int:
     for gallery in due:
         with wiring.database.write() as db:
             of_session = job_rows.list_jobs_of_session(db, gallery.session_id)
-            tasks.want(db, Stage.PUBLISH, of_session[-1].id, gallery.id)
+            priority = jobs.order_pages(in_folder=False, renewed=True)
+            tasks.want(db, Stage.PUBLISH, of_session[-1].id, gallery.id, priority=priority)
             wait_with_bucket(wiring, db)
     return len(due)
 

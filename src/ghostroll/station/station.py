@@ -42,7 +42,7 @@ from ghostroll.station.upload import UploadWork, record_failed_upload
 from ghostroll.station.wiring import Slot, Sources, Wiring
 from ghostroll.station.witness import Witness
 
-_PAGE_WRITERS = 3  # a bucket that answers slowly must not keep folders waiting
+_PAGE_SENDERS = 2  # one gallery that goes up slowly must not keep the next link waiting
 _ORIGINALS_AT_ONCE = 4  # more gain nothing: each is large
 _PUBLISH_ATTEMPTS = 4  # some seconds; after that a gallery waits until the next start, or `retry`
 
@@ -126,10 +126,16 @@ class Station:
             Crew(Stage.RENDER, lambda: RenderWork(self.wiring), threads=workers, policy=render_policy)
         )
         publish_policy = Policy(attempts=_PUBLISH_ATTEMPTS, waits_for=Cause.TARGET)
-        writers = 1 if self.wiring.cloud is None else _PAGE_WRITERS
-        self.engine.start(
-            Crew(Stage.PUBLISH, lambda: PublishWork(self.wiring), threads=writers, policy=publish_policy)
-        )
+        ranks = {None: 1} if self.wiring.cloud is None else {jobs.FOLDERS: 1, jobs.BUCKETS: _PAGE_SENDERS}
+        for rank, threads in ranks.items():
+            crew = Crew(
+                Stage.PUBLISH,
+                lambda: PublishWork(self.wiring),
+                threads=threads,
+                rank=rank,
+                policy=publish_policy,
+            )
+            self.engine.start(crew)
         if self.wiring.cloud is not None:
             self._start_uploads(self.wiring.cloud)
         for job in list_unsaid(self.wiring):

@@ -64,7 +64,7 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         for picture in pictures
         if picture.error is not None
     ]
-    states, cloud = tally.states, wiring.cloud
+    states = tally.states
     document: dict[str, Any] = {
         "job": job.id,
         "session": session,

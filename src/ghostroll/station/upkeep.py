@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote_from_bytes
 
+from ghostroll import jobs
 from ghostroll.errors import ClockUnset, TargetRefused, TargetUnreachable, UsageError
 from ghostroll.library.layout import show_path
 from ghostroll.library.manifest import describe_path
@@ -119,7 +120,7 @@ def want_link(wiring: Wiring, job_id: JobId) -> bool:
             raise UsageError(f"job {job_id} is not published yet: 'ghostroll publish {job_id}' does it")
         galleries.ask_for_link(db, gallery.id)
         resume_bucket(wiring, db)
-        tasks.want(db, Stage.PUBLISH, job_id, gallery.id)
+        tasks.want(db, Stage.PUBLISH, job_id, gallery.id, priority=jobs.order_pages(in_folder=False))
         tasks.hurry(db, Stage.PUBLISH, gallery.id)
     return True
 

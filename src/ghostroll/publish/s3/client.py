@@ -59,7 +59,7 @@ def make_client(session: Any, place: Place) -> Any:
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         tcp_keepalive=True,
-        max_pool_connections=place.most_threads + 5,  # large ones have a gate of their own, and few threads
+        max_pool_connections=place.most_threads + 5,  # originals have a gate of their own, and few threads
         parameter_validation=False,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

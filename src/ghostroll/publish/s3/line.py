@@ -25,8 +25,6 @@ from ghostroll.publish.s3.refusals import (
 Check = Callable[[], None]
 Progress = Callable[[int], None]
 
-_LARGE = 1024 * 1024  # bytes: larger than most pictures as they are shown
-
 
 class Declined(Exception):
     """The store answered with a status that the caller asked to hear of."""
@@ -43,7 +41,7 @@ class Line:
         self.place = place
         pace = start_pace(place.threads, place.most_threads)
         self.gate = Gate(pace)
-        self.gate_of_large = Gate(pace)  # who holds a turn for minutes is in no picture's way
+        self.gate_behind = Gate(pace)  # originals and archives may take minutes: they are in no picture's way
         self.bandwidth = Bandwidth(place.bandwidth_mbit)
         self.is_conditional = True  # until the store answers 501 to If-None-Match
         self.parrots: bool | None = None  # whether the store gives back checksums that it never compared
@@ -84,6 +82,7 @@ class Line:
         check: Check,
         declines: frozenset[int] = frozenset(),
         weight: int = 0,
+        behind: bool = False,
         **more: Any,
     ) -> dict[str, Any]:
         """One request of the client. Raises Declined for an error status in `declines`.
@@ -92,8 +91,7 @@ class Line:
         TargetRefused, ClockUnset or TransientError, in one sentence.
         """
         check()
-        gate = self.gate_of_large if weight > _LARGE else self.gate
-        with gate.turn(weight, check):
+        with (self.gate_behind if behind else self.gate).turn(weight, check):
             return self._attempt(
                 operation, check, declines, {"Bucket": self.place.bucket, "Key": key, **more}
             )
@@ -153,7 +151,7 @@ class Line:
 
     def _ease(self) -> None:
         self.gate.ease()
-        self.gate_of_large.ease()
+        self.gate_behind.ease()
 
     @contextmanager
     def _checking(self, check: Check) -> Iterator[None]:

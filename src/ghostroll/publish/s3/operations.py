@@ -35,9 +35,13 @@ def put_object(
     sha256: bytes,
     check: Check,
     only_new: bool = False,
+    behind: bool = False,
     declines: frozenset[int] = _NONE,
 ) -> dict[str, Any]:
-    """Store an object in one request; with `only_new` the store refuses (412) where there is one. Its answer."""
+    """Store an object in one request; with `only_new` the store refuses (412) where there is one. Its answer.
+
+    `behind`: it takes long, and must be in nobody's way who is quicker.
+    """
     crash_point("upload.putting")
     answer = line.call(
         "put_object",
@@ -45,6 +49,7 @@ def put_object(
         check=check,
         declines=declines,
         weight=len(body),
+        behind=behind,
         Body=body,
         ContentLength=len(body),
         ChecksumAlgorithm="SHA256",
@@ -87,6 +92,7 @@ def put_part(
         check=check,
         declines=declines,
         weight=len(body),
+        behind=True,
         UploadId=upload,
         PartNumber=number,
         Body=body,

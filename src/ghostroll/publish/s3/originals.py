@@ -146,6 +146,7 @@ def _send(line: Line, original: Original, *, check: Check, progress: Progress) -
         sha256=original.sha256,
         check=check,
         only_new=line.is_conditional,
+        behind=True,
         declines=TAKEN | {_UNKNOWN} if line.is_conditional else TAKEN,
     )
 

@@ -179,6 +179,10 @@ def _refuse_line(error: Exception, place: Place) -> GhostrollError:  # noqa: PLR
             return TargetUnreachable(f"The proxy on the way to {host} can't be reached; {goes_on}.")
         case known.ConnectTimeoutError() | known.ReadTimeoutError():
             return TargetUnreachable(f"{host} does not answer in time; {goes_on}.")
+        case known.HTTPClientError() if _holds_no_header(error):
+            return TargetRefused(
+                f"The credentials for the bucket {place.bucket} hold a line end or another sign that none has: {_KEYS}."
+            )
         case known.ConnectionClosedError() | known.EndpointConnectionError() | known.HTTPClientError():
             return TargetUnreachable(f"{_say_line(error, host)}; {goes_on}.")
         case ResponseParserError():
@@ -192,6 +196,11 @@ def _refuse_line(error: Exception, place: Place) -> GhostrollError:  # noqa: PLR
                 f"The bucket {place.bucket} can't be used as it is configured ({type(error).__name__}): "
                 "check publish.s3 and the AWS_* environment."
             )
+
+
+def _holds_no_header(error: Exception) -> bool:
+    """Whether a request could not even be written: of its headers only a token comes from outside."""
+    return any(isinstance(one, ValueError) and "header value" in str(one) for one in _walk(error))
 
 
 def _refuse_tls(error: Exception, place: Place) -> GhostrollError:
