@@ -169,8 +169,7 @@ def test_a_store_that_went_away(tmp_path: Path) -> None:
     for name in ("link", "publish"):
         run = person.run(name, "1", code=6)
         assert run.out == ""
-        assert run.err.count("\n") == 1
-        assert "refuses connections" in run.err
+        assert "refuses connections" in run.err.splitlines()[-1]  # before it, how far it was
         assert "X-Amz" not in run.err
     assert read_files(person) == before
 
