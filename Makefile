@@ -36,6 +36,7 @@ lock: ## resolve the dependencies anew, with hashes for every platform (needs uv
 	uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/runtime.lock
 	uv pip compile pyproject.toml --upgrade --group dev --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/dev.lock
 	uv pip compile requirements/build.in --upgrade --constraint requirements/dev.lock --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/build.lock
+	uv pip compile requirements/bench.in --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/bench.lock
 	uv pip compile requirements/localstack.in --upgrade --no-emit-package tailer --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -q -o requirements/localstack.lock
 
 install: ## ghostroll as a service of this system: sudo make install

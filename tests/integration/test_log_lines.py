@@ -492,7 +492,7 @@ def test_a_long_word_is_looked_at_once() -> None:
 def test_what_a_library_warns_of_passes_the_same_net(peer: JournalPeer) -> None:
     """A library's warning comes as an entry without secrets; what it says below a warning is not logged."""
     open_journal(peer.path, level=LogLevel.DEBUG)
-    other = logging.getLogger("urllib3.connectionpool")
+    other = logging.getLogger("anything.connectionpool")
     other.warning("Retrying %s", "/x?X-Amz-Signature=abc\nPRIORITY=0")
     other.setLevel(logging.DEBUG)
     other.info("Found credentials")

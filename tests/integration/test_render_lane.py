@@ -223,6 +223,7 @@ def test_a_neighbour_is_not_blamed(monkeypatch: pytest.MonkeyPatch, picture: byt
 
 def test_fifty_crashes_leave_nothing_behind(lane: Lane, picture: bytes, bad: bytes) -> None:
     """No descriptor and no process is left over, however often a worker dies."""
+    others = children()  # servers that other tests started
     lane.render(picture, Kind.JPEG)
     descriptors = os.listdir("/proc/self/fd")
     for _ in range(50):
@@ -230,9 +231,9 @@ def test_fifty_crashes_leave_nothing_behind(lane: Lane, picture: bytes, bad: byt
             lane.render(bad + b"/crash.jpg", Kind.JPEG)
     lane.render(picture, Kind.JPEG)
     assert len(os.listdir("/proc/self/fd")) == len(descriptors)
-    assert children() == [pid_of(lane)]
+    assert set(children()) == {pid_of(lane), *others}
     lane.close()
-    assert children() == []
+    assert children() == others
 
 
 def children() -> list[int]:
