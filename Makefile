@@ -53,7 +53,7 @@ test: setup peers ## everything: style, types, walls, unit, integration, crash, 
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -n 2 --dist=worksteal --ignore=tests/system
+	@$(BIN)/pytest -n 3 --dist=worksteal --ignore=tests/system
 	@$(BIN)/pytest tests/system  # one by one: a loop device that one frees is another's at once
 
 bench: setup ## every figure of the README, beside its floor

@@ -19,7 +19,8 @@ def hash_tree(top: Path) -> dict[bytes, str]:
         for name in names:
             path = os.path.join(folder, name)
             if os.path.isfile(path) and not os.path.islink(path):
-                with open(path, "rb") as file:
+                # In a library at work a file may get its final name, or end, while it is looked at.
+                with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
                     found[os.path.relpath(path, start)] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
