@@ -6,7 +6,7 @@ PEER := .venv-localstack
 PEER_STAMP := $(PEER)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo install uninstall test lint bench lock clean
+.PHONY: help setup peers demo install uninstall test campaign lint bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -55,6 +55,11 @@ test: setup peers ## everything: style, types, walls, unit, integration, crash, 
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -n 3 --dist=worksteal --ignore=tests/system
 	@$(BIN)/pytest tests/system  # one by one: a loop device that one frees is another's at once
+
+campaign: setup peers ## the whole fault campaign of docs/reliability.md, and what it counted
+	@rm -f campaign.counts
+	@GHOSTROLL_CAMPAIGN=1 GHOSTROLL_CAMPAIGN_COUNTS=$(CURDIR)/campaign.counts $(BIN)/pytest -n 2 --dist=worksteal tests/crash tests/faults
+	@$(BIN)/python tests/campaign.py campaign.counts
 
 bench: setup ## every figure of the README, beside its floor
 	@$(BIN)/python benchmarks/ingest_cost.py
