@@ -1,50 +1,58 @@
 """All commands of ghostroll, and the one place where an error ends the program."""
 
+import importlib
 import sqlite3
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from typer import TyperException
 
 from ghostroll import __version__
-from ghostroll.cli.config_commands import config_app
-from ghostroll.cli.daemon import daemon
-from ghostroll.cli.demo import demo
-from ghostroll.cli.doctor import doctor
-from ghostroll.cli.ingest import ingest
-from ghostroll.cli.reports import jobs, show, status
-from ghostroll.cli.sharing import link, publish
 from ghostroll.cli.streams import open_streams
-from ghostroll.cli.upkeep import adopt, close, retry, verify
 from ghostroll.errors import GhostrollError, StateUnusable, UsageError
 from ghostroll.observe.wording import say_name
 
-app = typer.Typer(
-    name="ghostroll",
-    help="Put a camera card in and walk away: every file safe and verified, every picture in one private gallery.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for command in (
-    ingest,
-    daemon,
-    demo,
-    status,
-    jobs,
-    show,
-    link,
-    retry,
-    close,
-    publish,
-    verify,
-    adopt,
-    doctor,
-):
-    app.command()(command)
-app.add_typer(config_app, name="config")
+# In the order in which help lists them. Only the module of the command that is typed is loaded: a card's first
+# picture waits for it.
+_MODULES = {
+    "ingest": "ingest",
+    "daemon": "daemon",
+    "demo": "demo",
+    "status": "reports",
+    "jobs": "reports",
+    "show": "reports",
+    "link": "sharing",
+    "retry": "upkeep",
+    "close": "upkeep",
+    "publish": "sharing",
+    "verify": "upkeep",
+    "adopt": "upkeep",
+    "doctor": "doctor",
+    "config": "config_commands",
+}
+
+
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """The command line, with the one command that `arguments` name; with all where they name none."""
+    app = typer.Typer(
+        name="ghostroll",
+        help="Put a camera card in and walk away: every file safe and verified, every picture in one private gallery.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_options)
+    first = arguments[0] if arguments else ""
+    for name in (first,) if first in _MODULES else _MODULES:
+        module = importlib.import_module(f"ghostroll.cli.{_MODULES[name]}")
+        if name == "config":
+            app.add_typer(module.config_app, name=name)
+        else:
+            app.command()(getattr(module, name))
+    return app
 
 
 def _show_version(wanted: bool) -> None:
@@ -53,7 +61,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,
@@ -76,7 +83,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        return app(prog_name="ghostroll", standalone_mode=False) or 0
+        return build_app(sys.argv[1:])(prog_name="ghostroll", standalone_mode=False) or 0
     except TyperException as error:
         return _tell(_say_usage(error), UsageError.exit_code)
     except sqlite3.DatabaseError as error:

@@ -5,6 +5,7 @@ import functools
 import grp
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -42,6 +43,7 @@ from ghostroll.station.upload import UploadWork, record_failed_upload
 from ghostroll.station.wiring import Slot, Sources, Wiring
 from ghostroll.station.witness import Witness
 
+_BREATHER = 0.05  # seconds between two looks at what is waited for
 _PAGE_SENDERS = 2  # one gallery that goes up slowly must not keep the next link waiting
 _ORIGINALS_AT_ONCE = 4  # more gain nothing: each is large
 _PUBLISH_ATTEMPTS = 4  # some seconds; after that a gallery waits until the next start, or `retry`
@@ -65,6 +67,7 @@ class Station:
         clock = Clock(wiring.clock.boot, wiring.clock.random.random)
         self.engine = Engine(queue, clock, on_settled=self._on_settled)
         self.slots = Slots(wiring, self.engine)
+        self._breather = threading.Event()  # never set: only waited for
         self.cut_short: list[Job] = []  # jobs whose card was being read when the station was closed
 
     @classmethod
@@ -172,7 +175,7 @@ class Station:
         return self.slots.dismiss(slot)
 
     def wait(self, is_done: Callable[[], bool], timeout: float) -> bool:
-        """Wait up to `timeout` seconds until something is so; looked at after every change.
+        """Wait up to `timeout` seconds until something is so; looked at soon after every change.
 
         Raises what made the engine fail.
         """
@@ -187,6 +190,7 @@ class Station:
             if left <= 0:
                 return False
             self.engine.bell.wait(seen, left)
+            self._breather.wait(min(_BREATHER, left))  # a fast card settles more often than anybody needs to look
 
     def is_quiet(self) -> bool:
         """Whether nothing goes on by itself any more, for any job."""
