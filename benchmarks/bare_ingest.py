@@ -1,7 +1,8 @@
 """The floors of an ingest: pictures made, or files copied and verified, and nothing else, by one process.
 
-Usage: bare_ingest.py render|copy INTO FILE...
+Usage: bare_ingest.py render|render-by-all|copy INTO FILE...
 render: Pillow alone: draft, bicubic to 2048, optimised JPEG, thumb of 512 from it.
+render-by-all: the same by as many processes as there are cores, each with every nth file.
 copy: read, SHA-256, write, fdatasync, read back around the page cache, SHA-256.
 """
 
@@ -28,6 +29,24 @@ def render(into: str, files: Sequence[str]) -> None:
         share.save(f"{into}/{number}-share.jpg", quality=_SHARE_QUALITY, optimize=True)
         thumb = share.resize(_fit(size, _THUMB), Image.Resampling.BICUBIC)
         thumb.save(f"{into}/{number}-thumb.jpg", quality=_THUMB_QUALITY, optimize=True)
+
+
+def render_by_all(into: str, files: Sequence[str]) -> None:
+    """Render by one process for each core."""
+    processes = len(os.sched_getaffinity(0))
+    children = []
+    for number in range(processes):
+        child = os.fork()
+        if child == 0:
+            folder = f"{into}/{number}"
+            os.mkdir(folder)
+            render(folder, files[number::processes])
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            sys.exit(1)
 
 
 def copy(into: str, files: Sequence[str]) -> None:
@@ -65,4 +84,4 @@ def _hash(path: str, flags: int, buffer: mmap.mmap, target: int | None = None) -
 
 
 if __name__ == "__main__":
-    {"render": render, "copy": copy}[sys.argv[1]](sys.argv[2], sys.argv[3:])
+    {"render": render, "render-by-all": render_by_all, "copy": copy}[sys.argv[1]](sys.argv[2], sys.argv[3:])

@@ -18,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from daemon_idle import measure_idle
 from daemon_moments import MOST_ROUNDS, measure_pulls, measure_ways
-from daemon_speed import FILES, PHOTOS, find_obstacle, measure_speed
+from daemon_speed import FILES, PHOTOS, measure_speed
 from measuring import Figure, give_up, option_parser, report
+from slow_cards import find_obstacle
 from staging import Stage, open_stage
 
 _TOOLS = {

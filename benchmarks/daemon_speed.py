@@ -6,34 +6,29 @@ disk takes, is measured in the same round: by `cat` in the same group, and by a 
 the same files from memory.
 """
 
-import contextlib
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemons import RunningDaemon
-from disks import Disk, Disks, run
+from disks import Disk
 from measuring import Figure, give_up, measure
+from slow_cards import SlowCards, open_slots
 from staging import Stage, forget_run, list_files, make_photo_card, warm_cache
 from waiting import wait_for
 
 _SPEED = 90_000_000  # bytes a second; a good SD card
-_BLKIO = Path("/sys/fs/cgroup/blkio")
-_MEMORY = "/dev/shm"  # noqa: S108  # a folder of our own is made in it
 _BARE = Path(__file__).with_name("bare_ingest.py")
 PHOTOS, FILES = "photos", "other files"
 _SUFFIXES = {PHOTOS: ".JPG", FILES: ".BIN"}
 _NAMES = ("ONE", "TWO")
 _MB = 1_000_000
-_SPARE = 48 << 20  # for the filesystem itself
 _TIMEOUT = 300.0
 
 
@@ -51,13 +46,6 @@ class Span:
         return self.size / _MB / (self.ended - self.began)
 
 
-def find_obstacle() -> str | None:
-    """Why no speed can be measured here."""
-    if not (_BLKIO / "blkio.throttle.read_bps_device").exists():
-        return f"{_BLKIO} is not there (control groups of version 1), so no card can be made slow"
-    return None
-
-
 def measure_speed(stage: Stage, kind: str, *, photos: int, megapixels: float, rounds: int) -> list[Figure]:
     """Read and copy one card with so many files, and two at once, in turns.
 
@@ -65,14 +53,9 @@ def measure_speed(stage: Stage, kind: str, *, photos: int, megapixels: float, ro
     """
     cards = _make_cards(stage, kind, photos, megapixels)
     files = [file for card in cards for file in list_files(card)]
-    with contextlib.ExitStack() as undo:
-        memory = Path(undo.enter_context(tempfile.TemporaryDirectory(dir=_MEMORY)))
-        images = [_make_image(card, memory) for card in cards]
-        speed = CardSpeed()
-        undo.callback(speed.remove)
-        disks = Disks(memory)
-        undo.callback(disks.remove)
-        bench = _Bench(stage, memory, disks, speed)
+    with open_slots() as slots:
+        images = [slots.make_image(card, card.name) for card in cards]
+        bench = _Bench(stage, slots)
         taken: dict[str, list[list[Span]]] = {"read": [], "copy": [], "read two": [], "copy two": []}
         disk = []
         for number in range(rounds):
@@ -98,57 +81,31 @@ def _compare(kind: str, taken: dict[str, list[list[Span]]], disk: list[float]) -
     ]
 
 
-class CardSpeed:
-    """A control group whose members read some devices no faster than a card."""
-
-    def __init__(self) -> None:
-        self._group = _BLKIO / f"ghostroll-{os.getpid()}"
-        self._group.mkdir()
-
-    def take(self, process: int) -> None:
-        """Have a process, and what it starts from now on, read so."""
-        (self._group / "cgroup.procs").write_text(str(process))
-
-    def enter(self, *command: str | Path) -> list[str | Path]:
-        """Turn a command into one that reads so."""
-        return ["sh", "-c", 'echo $$ > "$1"; shift; exec "$@"', "sh", self._group / "cgroup.procs", *command]
-
-    def limit(self, device: str, speed: int) -> None:
-        """From now on, in bytes a second; 0 is no limit."""
-        number = os.stat(device).st_rdev
-        rule = f"{os.major(number)}:{os.minor(number)} {speed}"
-        (self._group / "blkio.throttle.read_bps_device").write_text(rule)
-
-    def remove(self) -> None:
-        """The members have ended."""
-        self._group.rmdir()
-
-
 class _Bench:
     """Slow cards, and a daemon that is started for each run with an empty library."""
 
-    def __init__(self, stage: Stage, cards: Path, disks: Disks, speed: CardSpeed) -> None:
-        self._stage, self._disks, self._speed = stage, disks, speed
+    def __init__(self, stage: Stage, slots: SlowCards) -> None:
+        self._stage, self._slots = stage, slots
         # By name, so that no rule of udev has to make a reader of every loop device of this machine.
         self._environment = stage.environment | {
             "GHOSTROLL_CARDS__READERS": '["loop*"]',
             "GHOSTROLL_CARDS__FILESYSTEMS": '["ext4"]',
-            "GHOSTROLL_CARDS__MOUNT_ROOTS": json.dumps([str(cards)]),
+            "GHOSTROLL_CARDS__MOUNT_ROOTS": json.dumps([str(slots.folder)]),
         }
 
     def read(self, images: Sequence[Path]) -> list[Span]:
         """Cards are read, all at once, and nothing is done with what they give."""
-        with self._mounted(images) as points, ThreadPoolExecutor(len(images)) as threads:
-            return list(threads.map(self._read_one, points))
+        with self._slots.insert(images, _SPEED) as cards, ThreadPoolExecutor(len(images)) as threads:
+            return list(threads.map(self._read_one, cards))
 
     def copy(self, images: Sequence[Path]) -> list[Span]:
         """Cards go in, all at once, and are copied."""
         forget_run(self._stage)
         daemon = RunningDaemon(self._stage.folder / "daemon", self._environment)
         try:
-            self._speed.take(daemon.process.pid)
+            self._slots.take(daemon.process.pid)
             daemon.wait_ready()
-            with self._mounted(images):
+            with self._slots.insert(images, _SPEED):
                 spans = _listen(daemon, len(images))
                 daemon.stop()
         finally:
@@ -165,24 +122,10 @@ class _Bench:
             give_up("the bare copy loop failed")
         return sum(file.stat().st_size for file in files) / _MB / cost.wall
 
-    @contextlib.contextmanager
-    def _mounted(self, images: Sequence[Path]) -> Iterator[list[Path]]:
-        """Nothing of them is in the page cache."""
-        mounted: list[Disk] = []
-        try:
-            for image in images:
-                mounted.append(self._disks.mount(image, read_only=True))
-                self._speed.limit(mounted[-1].device, _SPEED)
-            yield [disk.point for disk in mounted]
-        finally:
-            for disk in mounted:
-                self._speed.limit(disk.device, 0)
-                disk.unmount()
-
-    def _read_one(self, point: Path) -> Span:
-        files = list_files(point)
+    def _read_one(self, card: Disk) -> Span:
+        files = list_files(card.point)
         began = time.monotonic()
-        subprocess.run(self._speed.enter("cat", *files), stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(self._slots.enter("cat", *files), stdout=subprocess.DEVNULL, check=True)
         return Span(began, time.monotonic(), sum(file.stat().st_size for file in files))
 
 
@@ -222,16 +165,3 @@ def _make_cards(stage: Stage, kind: str, photos: int, megapixels: float) -> list
         cards.append(card)
     shutil.rmtree(stage.folder / "card")
     return cards
-
-
-def _make_image(card: Path, folder: Path) -> Path:
-    """An ext4 image that holds a card's files."""
-    image = folder / f"{card.name}.img"
-    size = sum(path.stat().st_size for path in list_files(card))
-    size += size // 20 + _SPARE
-    if shutil.disk_usage(folder).free < size:
-        give_up(f"{_MEMORY} has no room for the cards: take fewer --photos")
-    with image.open("wb") as file:
-        file.truncate(size)
-    run("mkfs.ext4", "-q", "-F", "-m", "0", "-L", card.name, "-d", card, image)
-    return image

@@ -32,10 +32,14 @@ _BLOCK = 512  # bytes; the unit of ru_inblock
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one command took, its children's included. Seconds, bytes; `out` is its standard output."""
+    """What one command took, its children's included. Seconds, bytes; `out` is its standard output.
+
+    `own_cpu` is the command's process alone, with all its threads and without its children.
+    """
 
     wall: float
     cpu: float
+    own_cpu: float
     disk_read: int
     peak_memory: int
     code: int
@@ -69,24 +73,45 @@ class Figure:
         return statistics.median(value / floor for value, floor in zip(self.values, self.floors, strict=True))
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str], *, watch_memory: bool = False) -> Cost:
-    """Run a command to its end, alone among this process's children, and tell what it took."""
+def measure(
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    *,
+    watch_memory: bool = False,
+    keep_out: bool = True,
+) -> Cost:
+    """Run a command to its end, alone among this process's children, and tell what it took.
+
+    Without `keep_out` what it prints goes nowhere, at no cost.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        with MemoryWatch(process.pid) if watch_memory else contextlib.nullcontext() as watch:
-            out = process.stdout.read()
+    out_to = subprocess.PIPE if keep_out else subprocess.DEVNULL
+    with (
+        subprocess.Popen(command, env=environment, stdout=out_to) as process,
+        MemoryWatch(process.pid) if watch_memory else contextlib.nullcontext() as watch,
+    ):
+        out = b"" if process.stdout is None else process.stdout.read()
+        own_cpu = _wait_for_own_cpu(process.pid)
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(
         wall=wall,
         cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        own_cpu=own_cpu,
         disk_read=(after.ru_inblock - before.ru_inblock) * _BLOCK,
         peak_memory=0 if watch is None else watch.peak,
         code=process.returncode,
         out=out.decode(),
     )
+
+
+def _wait_for_own_cpu(pid: int) -> float:
+    """CPU seconds of a child's own threads, once it has ended and before it is reaped; in hundredths."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    # proc(5): the name in brackets may hold anything, so count from its end; utime and stime are in ticks.
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def option_parser(what: str) -> argparse.ArgumentParser:
