@@ -8,7 +8,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,22 +33,27 @@ class Stage:
         """Where the library of this run is."""
         return self.folder / "library"
 
+    @property
+    def state(self) -> Path:
+        """Its database."""
+        return self.library / ".ghostroll" / "state.db"
+
     def ingest(
         self,
         card: Path,
         *,
         enter: Callable[..., list[str | Path]] | None = None,
         watch_memory: bool = False,
-        **settings: str,
+        settings: Mapping[str, str] | None = None,
     ) -> tuple[dict[str, Any], Cost]:
         """Run `ghostroll ingest CARD --json`; its document and its cost. Ends the benchmark where it fails.
 
-        `enter` may turn the command into another one that runs it; `settings` are of its environment.
+        `enter` may turn the command into another one that runs it; `settings` are added to its environment.
         """
         command: list[str | Path] = [sys.executable, "-m", "ghostroll", "ingest", card, "--json"]
         if enter is not None:
             command = enter(*command)
-        cost = measure(command, self.environment | settings, watch_memory=watch_memory)
+        cost = measure(command, {**self.environment, **(settings or {})}, watch_memory=watch_memory)
         if cost.code != 0:
             give_up(
                 f"'ghostroll ingest' ended with exit code {cost.code}: a benchmark of a failure says nothing"

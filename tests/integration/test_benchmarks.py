@@ -42,11 +42,28 @@ def test_an_ingest_is_measured_beside_bare_loops(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("disk")
 def test_a_known_card_is_measured_cold_and_warm(tmp_path: Path) -> None:
     """Re-inserting a secured card is timed as inner time and as whole process, and the inner time is part of the whole."""
-    document = run_benchmark("reinsert.py", tmp_path, files=6, kib=80, rounds=1)
+    document = run_benchmark("reinsert.py", tmp_path, files=6, kib=80, rounds=1, assets=2000)
     figures = figures_of(document)
+    full = figures["warm, with more assets: from the card to secured"]
+    assert full["floor"] == figures["warm: from the card to secured"]["value"]
+    assert full["value"] > 0
     inner, whole = figures["warm: from the card to secured"], figures["warm: whole process"]
     assert 0 < inner["value"] < whole["value"]
     assert 0 < inner["floor"] < whole["floor"]
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_the_rate_and_the_memory_of_many_files_are_told(tmp_path: Path) -> None:
+    """Each part of a card of many files has its time, by the ledger, and all parts have different moments."""
+    document = run_benchmark("counts.py", tmp_path, files=40, part=20, rounds=1)
+    figures = figures_of(document)
+    for what in ("stored", "with a picture"):
+        last = figures[f"the last 20 files {what}, beside the first 20"]
+        assert last["floor"] == figures[f"20 files {what} after 0"]["value"]
+        assert last["value"] == figures[f"20 files {what} after 20"]["value"]
+        assert min(last["value"], last["floor"]) > 0
+    memory = figures["peak memory with 40 files, beside 40"]
+    assert min(memory["value"], memory["floor"]) > 10
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -96,7 +113,9 @@ def test_results_say_nothing_of_whose_machine_it_is(tmp_path: Path) -> None:
     assert f'"{platform.node()}"' not in text
 
 
-@pytest.mark.parametrize("name", ["ingest_cost.py", "reinsert.py", "card_reads.py", "daemon.py", "whole.py"])
+@pytest.mark.parametrize(
+    "name", ["ingest_cost.py", "reinsert.py", "card_reads.py", "daemon.py", "whole.py", "counts.py"]
+)
 def test_numbers_that_make_no_sense_are_refused(name: str) -> None:
     """No rounds at all is a wrong use, said in a sentence."""
     done = subprocess.run(
