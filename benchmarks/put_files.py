@@ -1,12 +1,14 @@
 """Put files under a prefix of a bucket with so many threads: by ghostroll's own bucket, or by a bare loop of boto3.
 
-A process of its own for `uploads.py`, so that its CPU seconds are those of a client and of nothing else.
+A process of its own, so that its CPU seconds are those of a client and of nothing else. Prints the seconds from the
+first request to the last answer.
 """
 
 import argparse
 import base64
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -34,8 +36,10 @@ def main() -> None:
     put = make(told.endpoint, told.bucket, told.threads)
     files = sorted(path for path in told.folder.rglob("*") if path.is_file())
     keys = [f"{told.prefix}/{path.relative_to(told.folder)}" for path in files]
+    begun = time.perf_counter()
     with ThreadPoolExecutor(told.threads or _ALL_THREADS) as pool:
         list(pool.map(put, keys, files))
+    print(time.perf_counter() - begun)
 
 
 def _put_by_ghostroll(endpoint: str, bucket: str, threads: int) -> Put:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from figures import BENCHMARKS, figures_of, run_benchmark
 from running import do_without, need_tools
+from stores import find_rclone
 
 from ghostroll.cards.volume import tell_filesystem
 
@@ -51,6 +52,18 @@ def test_a_known_card_is_measured_cold_and_warm(tmp_path: Path) -> None:
     assert 0 < inner["value"] < whole["value"]
     assert 0 < inner["floor"] < whole["floor"]
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_each_part_is_measured_beside_a_bare_loop(tmp_path: Path) -> None:
+    """Hash, copy, render, state and uploads have their rates, each beside that of a loop over the same input."""
+    find_rclone()
+    document = run_benchmark(
+        "parts.py", tmp_path, photos=2, megapixels=1, transactions=50, uploads=4, rounds=1
+    )
+    figures = figures_of(document)
+    assert len(figures) == 7
+    for name, figure in figures.items():
+        assert min(figure["value"], figure["floor"]) > 0, name
 
 
 def test_the_rate_and_the_memory_of_many_files_are_told(tmp_path: Path) -> None:
@@ -114,7 +127,8 @@ def test_results_say_nothing_of_whose_machine_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ingest_cost.py", "reinsert.py", "card_reads.py", "daemon.py", "whole.py", "counts.py"]
+    "name",
+    ["ingest_cost.py", "reinsert.py", "card_reads.py", "daemon.py", "whole.py", "counts.py", "parts.py"],
 )
 def test_numbers_that_make_no_sense_are_refused(name: str) -> None:
     """No rounds at all is a wrong use, said in a sentence."""
