@@ -3,12 +3,14 @@
 `ghostroll ingest` of a card of 24-megapixel JPEGs, from the start of its process. Chromium waits with an empty page
 and opens the link as soon as `link.txt` has it, over the same line. A picture is visible one frame after it was
 loaded. The line is measured twice: while pictures are still being made, and by `ghostroll publish` of pictures that
-were all made before, which shows what the uploads alone can do.
+were all made before, which shows what the uploads alone can do. How full it is, is told as a mean from the link to the
+last picture, and four times a second from the first picture to the last: what share of those moments was below 95 %.
 """
 
 import argparse
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,6 +35,8 @@ _ROUND_TRIP = 0.04  # seconds
 _MEGABITS = 50  # a second
 _TIMEOUT = 120.0
 _PAUSE = 0.01
+_SLICE = 0.25  # seconds
+_FULL = 0.95  # of the line
 _MARK_FIRST_PICTURE = """
   document.addEventListener("load", (event) => {
     const paint = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
@@ -48,6 +52,7 @@ class Moments:
     link: float
     last: float
     megabits: float  # a second
+    not_full: float  # share of the moments between the first and the last picture at which the line had room
     visible: float = 0.0
 
 
@@ -73,9 +78,12 @@ class _Run:
         page = self.wait_for(self._find_page)
         link, carried = time.time() - self.began, wire.traffic.up
         look()
-        self.wait_for(lambda: _count_pictures(page) >= self._pictures)
+        self.wait_for(lambda: _count_pictures(page))
+        with _watch_line(wire) as slices:
+            self.wait_for(lambda: _count_pictures(page) >= self._pictures)
         last, carried = time.time() - self.began, wire.traffic.up - carried
-        return Moments(link, last, carried * 8 / 1e6 / (last - link))
+        not_full = sum(rate < _FULL * _MEGABITS for rate in slices) / max(1, len(slices))
+        return Moments(link, last, carried * 8 / 1e6 / (last - link), not_full)
 
     def _find_page(self) -> Path | None:
         new = [session for session in self._list_sessions() if session not in self._before]
@@ -83,6 +91,28 @@ class _Run:
 
     def _list_sessions(self) -> list[Path]:
         return list(self._sessions.iterdir()) if self._sessions.exists() else []
+
+
+@contextmanager
+def _watch_line(wire: Wire) -> Iterator[list[float]]:
+    """Megabits a second that went up, slice by slice, until the block is left."""
+    slices: list[float] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        before, carried = time.monotonic(), wire.traffic.up
+        while not over.wait(_SLICE):
+            now, more = time.monotonic(), wire.traffic.up
+            slices.append((more - carried) * 8 / 1e6 / (now - before))
+            before, carried = now, more
+
+    watching = threading.Thread(target=watch, name="line-watch")
+    watching.start()
+    try:
+        yield slices
+    finally:
+        over.set()
+        watching.join()
 
 
 class _Bench:
@@ -190,6 +220,9 @@ def _tell(ingests: Sequence[Moments], publishes: Sequence[Moments]) -> Iterator[
         ("publish: the same, all pictures made before", [each.megabits for each in publishes]),
     ):
         yield Figure(name, "Mbit/s", tuple(rates), line)
+    for name, runs in (("ingest", ingests), ("publish", publishes)):
+        shares = tuple(100 * each.not_full for each in runs)
+        yield Figure(f"{name}: moments with less than 95 % of the line in use", "%", shares)
 
 
 if __name__ == "__main__":

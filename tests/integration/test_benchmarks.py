@@ -54,6 +54,16 @@ def test_a_known_card_is_measured_cold_and_warm(tmp_path: Path) -> None:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_a_slow_medium_is_measured_beside_a_fast_one(tmp_path: Path) -> None:
+    """An ingest whose syncs take long stands beside one whose syncs do not, and they are counted."""
+    need_tools(strace="strace")
+    document = run_benchmark("slow_medium.py", tmp_path, photos=2, megapixels=1, milliseconds=5, rounds=1)
+    figures = figures_of(document)
+    secured = figures["secured, beside no delay"]
+    assert min(secured["value"], secured["floor"]) > 0
+    assert figures["syncs"]["value"] >= 2
+
+
 def test_each_part_is_measured_beside_a_bare_loop(tmp_path: Path) -> None:
     """Hash, copy, render, state and uploads have their rates, each beside that of a loop over the same input."""
     find_rclone()
@@ -128,7 +138,16 @@ def test_results_say_nothing_of_whose_machine_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ingest_cost.py", "reinsert.py", "card_reads.py", "daemon.py", "whole.py", "counts.py", "parts.py"],
+    [
+        "ingest_cost.py",
+        "reinsert.py",
+        "card_reads.py",
+        "daemon.py",
+        "whole.py",
+        "counts.py",
+        "parts.py",
+        "slow_medium.py",
+    ],
 )
 def test_numbers_that_make_no_sense_are_refused(name: str) -> None:
     """No rounds at all is a wrong use, said in a sentence."""

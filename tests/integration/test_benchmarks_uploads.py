@@ -41,6 +41,8 @@ def test_a_first_picture_is_seen_in_a_browser(tmp_path: Path) -> None:
         "publish: the same, all pictures made before",
     ):
         assert 0 < figures[name]["value"] < figures[name]["floor"] * 1.05
+    for run in ("ingest", "publish"):
+        assert 0 <= figures[f"{run}: moments with less than 95 % of the line in use"]["value"] <= 100
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["photos-1mp"]
 
 
