@@ -6,10 +6,10 @@ PEER := .venv-localstack
 PEER_STAMP := $(PEER)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo install uninstall test campaign lint bench lock clean
+.PHONY: help setup peers demo install uninstall test campaign lint bench bench-more lock clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 setup: $(STAMP) ## the environment in .venv, from the locked dependencies
 
@@ -61,17 +61,19 @@ campaign: setup peers ## the whole fault campaign of docs/reliability.md, and wh
 	@GHOSTROLL_CAMPAIGN=1 GHOSTROLL_CAMPAIGN_COUNTS=$(CURDIR)/campaign.counts $(BIN)/pytest -n 2 --dist=worksteal tests/crash tests/faults
 	@$(BIN)/python tests/campaign.py campaign.counts
 
-bench: setup ## every figure of the README, beside its floor
+bench: setup ## what ghostroll costs beside the floors, in about 10 minutes: make bench RESULTS=/path keeps the figures there
+	@$(BIN)/python benchmarks/core.py $(if $(RESULTS),--results "$(RESULTS)")
+
+bench-more: setup ## the other figures of the README: a daemon in a machine, uploads beside rclone and aws; an hour
 	@$(BIN)/python benchmarks/ingest_cost.py
 	@$(BIN)/python benchmarks/reinsert.py
-	@$(BIN)/python benchmarks/card_reads.py || test $$? -eq 2
 	@$(BIN)/python benchmarks/daemon.py || test $$? -eq 2
 	@cmp -s requirements/bench.lock .venv/aws/made-from || { echo "installing aws ..."; rm -rf .venv/aws \
 	  && $(PYTHON) -m venv .venv/aws && .venv/aws/bin/pip install -qq --disable-pip-version-check \
 	  --require-hashes --only-binary :all: -r requirements/bench.lock && cp requirements/bench.lock .venv/aws/made-from; } \
 	  || { echo "aws could not be installed: there will be no figures beside it"; rm -rf .venv/aws; }
 	@$(BIN)/python benchmarks/uploads.py || test $$? -eq 2
-	@$(BIN)/python benchmarks/first_picture.py || test $$? -eq 2
+	@$(BIN)/python benchmarks/adaptive.py || test $$? -eq 2
 
 lint: setup ## style and types alone
 	@$(BIN)/ruff check .

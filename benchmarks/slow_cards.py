@@ -8,7 +8,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 # The disks of the tests.
@@ -16,11 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from disks import Disk, Disks, run
 from measuring import give_up
-from staging import list_files
+from staging import drop_from_cache, list_files
 
 _BLKIO = Path("/sys/fs/cgroup/blkio")
 _MEMORY = "/dev/shm"  # noqa: S108  # a folder of our own is made in it
 _TOOLS = ("losetup", "mkfs.ext4", "mount", "umount")
+_MB = 1_000_000
 _SPARE = 48 << 20  # bytes for the filesystem itself
 
 
@@ -109,3 +111,38 @@ def open_slots() -> Iterator[SlowCards]:
             yield cards
         finally:
             cards.remove()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """`insert` gives a card's folder, cold; `enter` turns a command into one that reads it at the card's speed."""
+
+    insert: Callable[[], contextlib.AbstractContextManager[Path]]
+    enter: Callable[..., list[str | Path]]
+
+
+@contextlib.contextmanager
+def open_slot(card: Path, speed: float) -> Iterator[Slot]:
+    """A slot for this card at a speed in MB/s; 0 is no limit. Ends the benchmark where there can be none."""
+    obstacle = find_obstacle(slow=speed > 0)
+    if obstacle is None:
+        with open_slots() as slots:
+            image = slots.make_image(card, "BENCH")
+
+            @contextlib.contextmanager
+            def insert() -> Iterator[Path]:
+                with slots.insert([image], round(speed * _MB)) as (disk,):
+                    yield disk.point
+
+            yield Slot(insert, slots.enter)
+        return
+    if speed:
+        give_up(f"{obstacle}, or take --speed 0")
+    sys.stderr.write(f"the card is a folder: {obstacle}\n")
+
+    @contextlib.contextmanager
+    def point_at() -> Iterator[Path]:
+        drop_from_cache(list_files(card))
+        yield card
+
+    yield Slot(point_at, lambda *command: list(command))

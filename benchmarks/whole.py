@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from measuring import Cost, Figure, give_up, measure, option_parser, report
-from slow_cards import find_obstacle, open_slots
+from slow_cards import Slot, open_slot
 from staging import (
     Stage,
     drop_from_cache,
@@ -36,16 +36,7 @@ from staging import (
 _HERE = Path(__file__).parent
 _BARE, _SEQUENTIAL = _HERE / "bare_ingest.py", _HERE / "sequential.py"
 _MIB = 2**20
-_MB = 1_000_000
 _LOOK = 0.01  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """`insert` gives a card's folder, cold; `enter` turns a command into one that reads it at the card's speed."""
-
-    insert: Callable[[], contextlib.AbstractContextManager[Path]]
-    enter: Callable[..., list[str | Path]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,7 @@ def main() -> None:
         card = make_photo_card(
             options.cache, stage.folder, photos=options.photos, megapixels=options.megapixels
         )
-        slot = undo.enter_context(_open_slot(card, options.speed))
+        slot = undo.enter_context(open_slot(card, options.speed))
         rounds = [_take(stage, slot, card, options.photos) for _ in range(options.rounds)]
     report(options, [*_tell(rounds, options.photos)])
 
@@ -84,32 +75,6 @@ def _read_options() -> argparse.Namespace:
     if min(options.photos, options.megapixels, options.rounds) <= 0 or options.speed < 0:
         parser.error("photos, megapixels and rounds must be more than 0, speed 0 or more")
     return options
-
-
-@contextlib.contextmanager
-def _open_slot(card: Path, speed: float) -> Iterator[Slot]:
-    obstacle = find_obstacle(slow=speed > 0)
-    if obstacle is None:
-        with open_slots() as slots:
-            image = slots.make_image(card, "BENCH")
-
-            @contextlib.contextmanager
-            def insert() -> Iterator[Path]:
-                with slots.insert([image], round(speed * _MB)) as (disk,):
-                    yield disk.point
-
-            yield Slot(insert, slots.enter)
-        return
-    if speed:
-        give_up(f"{obstacle}, or take --speed 0")
-    sys.stderr.write(f"whole.py: the card is a folder: {obstacle}\n")
-
-    @contextlib.contextmanager
-    def point_at() -> Iterator[Path]:
-        drop_from_cache(list_files(card))
-        yield card
-
-    yield Slot(point_at, lambda *command: list(command))
 
 
 def _take(stage: Stage, slot: Slot, made: Path, photos: int) -> Round:
