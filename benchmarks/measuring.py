@@ -131,7 +131,12 @@ def option_parser(what: str) -> argparse.ArgumentParser:
 
 def report(options: argparse.Namespace, figures: Sequence[Figure]) -> None:
     """Print the table; write the JSON document where one is wanted."""
-    parameters = {key: value for key, value in vars(options).items() if key not in ("json", "cache")}
+    # Where something lies is nobody's business.
+    parameters = {
+        key: value
+        for key, value in vars(options).items()
+        if value is not None and not isinstance(value, Path)
+    }
     said = ", ".join(f"{value} {key}" for key, value in parameters.items())
     print(f"{Path(sys.argv[0]).name}: {said}")
     rows = [("figure", "value", "floor", "ratio")]

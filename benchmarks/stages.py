@@ -60,7 +60,6 @@ def main() -> None:
         give_up("the ingest did not render every photo")
     if options.svg is not None:
         _draw(course, cost.wall, options.svg)
-        options.svg = None  # where it is, is nobody's business
     report(options, [*_tell(course, cost.wall)])
 
 
@@ -72,7 +71,9 @@ def _watch(stage: Stage) -> Iterator[Course]:
     def watch() -> None:
         while not stage.state.with_name("state.db-wal").exists() and not over.wait(_LOOK):
             pass
-        with closing(sqlite3.connect(f"file:{stage.state}?mode=ro", uri=True, timeout=30)) as db:
+        with closing(
+            sqlite3.connect(f"file:{stage.state}?mode=ro", uri=True, timeout=30, isolation_level=None)
+        ) as db:
             while not over.wait(_LOOK):
                 _look(stage, db, course, time.monotonic() - began)
             _look(stage, db, course, time.monotonic() - began)
@@ -93,6 +94,7 @@ def _look(stage: Stage, db: sqlite3.Connection, course: Course, now: float) -> N
         if source.isdigit():
             course.reading.setdefault(int(source), now)
     try:
+        db.execute("BEGIN")  # all that is seen at one moment agrees
         for question, moments in (
             (_RUNNING, course.rendering),
             (_STORED, course.stored),
@@ -103,6 +105,8 @@ def _look(stage: Stage, db: sqlite3.Connection, course: Course, now: float) -> N
         made = db.execute(_MADE).fetchall()
     except sqlite3.OperationalError:  # it has no tables yet
         return
+    finally:
+        db.execute("COMMIT")
     for source, _ in made:
         course.rendered.setdefault(source, now)
         course.rendering.setdefault(source, now)
