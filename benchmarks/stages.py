@@ -139,7 +139,7 @@ def _draw(course: Course, wall: float, path: Path) -> None:
             Bar("read, verified, stored", course.reading.get(source, course.stored[source]), course.stored[source]),
             Bar("waits for a worker", course.stored[source], course.rendering[source]),
             Bar("rendered", course.rendering[source], course.rendered[source]),
-            Bar("in the gallery", course.rendered[source], course.shown.get(source, wall)),
+            Bar("waits for the gallery", course.rendered[source], course.shown.get(source, wall)),
         )
         for source in sorted(course.rendered)
     ]  # fmt: skip
