@@ -31,7 +31,7 @@ def run_traced(
     )
     sizes: Counter[bytes] = Counter()
     opened: set[bytes] = set()
-    for line in _join(trace.read_bytes().splitlines()):
+    for line in join_calls(trace.read_bytes().splitlines()):
         if (match := _READ.search(line)) is not None:
             sizes[match[1]] += int(match[2])
         if (match := _OPENED.search(line)) is not None:
@@ -40,7 +40,7 @@ def run_traced(
     return run, sizes, opened
 
 
-def _join(lines: Iterable[bytes]) -> Iterator[bytes]:
+def join_calls(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Calls in the order of their ends, each on one line, however strace cut them."""
     begun: dict[bytes, bytes] = {}
     for line in lines:

@@ -3,6 +3,7 @@
 Decoders are imported when the first file asks for them: a card of JPEG files needs Pillow alone.
 """
 
+import errno
 from typing import assert_never
 
 from PIL import UnidentifiedImageError
@@ -12,9 +13,11 @@ from ghostroll.model import Kind, Rendered
 from ghostroll.render.encode import encode
 from ghostroll.render.limits import RenderLimits
 from ghostroll.render.raster import read_raster
-from ghostroll.render.source import BROKEN, Opened, Picture, open_source
+from ghostroll.render.source import Opened, Picture, is_complaint, open_source
 
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+# What a damaged file makes its decoder ask for, and no disk has; any other error number is the disk's trouble.
+_PLACES_THAT_ARE_NOT = (errno.EINVAL, errno.EOVERFLOW)
 _RASTER_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
 
 
@@ -27,10 +30,10 @@ def render(path: bytes, kind: Kind, limits: RenderLimits) -> Rendered:
     with open_source(path) as opened:
         try:
             picture = _read(opened, kind, limits.share_edge)
-        except MemoryError:
-            raise
-        except BROKEN as error:
-            if isinstance(error, OSError) and error.errno is not None:
+        except Exception as error:
+            if not is_complaint(error):
+                raise
+            if isinstance(error, OSError) and error.errno not in (None, *_PLACES_THAT_ARE_NOT):
                 raise TransientError(f"the stored file can't be read: {error.strerror}") from error
             raise _name(error) from error
     return encode(picture.image, picture.info, limits)
@@ -67,7 +70,7 @@ def _read_still(opened: Opened, kind: Kind, edge: int) -> Picture:
 def _name(error: Exception) -> Exception:
     """A decoder's complaint as a sentence for a photographer; its words may hold anything."""
     said = str(error).lower()
-    if "memory" in said:
+    if "memory" in said and "security limit" not in said:  # libheif's limits bound counts that no picture has
         return MemoryError()
     if isinstance(error, UnidentifiedImageError):
         return PermanentError("the file is no picture of its kind, or its start is damaged")

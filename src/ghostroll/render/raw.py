@@ -20,7 +20,7 @@ from ghostroll.render.metadata import (
     tags_of_tiff,
 )
 from ghostroll.render.raster import check_pixels, finish, read_image
-from ghostroll.render.source import BROKEN, BROKEN_METADATA, Opened, Picture
+from ghostroll.render.source import BROKEN_METADATA, Opened, Picture, is_complaint
 
 USABLE_EDGE = 512  # a preview below this is worth less than a development
 _LEAST_EDGE = 64  # and below this it is not a picture
@@ -121,7 +121,9 @@ def _read_preview(raw: "rawpy.RawPy", opened: Opened, edge: int) -> Picture | No
         image = Image.fromarray(thumb.data)
         orientation = upright_preview(raw.sizes.flip, sensor, image.size, None)
         return Picture(finish(image, fit(image.size, edge), None, orientation), PhotoInfo())
-    except BROKEN:
+    except Exception as error:
+        if not is_complaint(error):
+            raise
         return None
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 import struct
+import traceback
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +12,10 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from ghostroll.errors import PermanentError, TransientError
+from ghostroll.errors import GhostrollError, PermanentError, TransientError
 from ghostroll.model import PhotoInfo
 
-# What decoders raise on broken input. Anything else may be a mistake of ours: it ends the worker, is
-# charged to the photo and leaves a traceback.
+# What calls of decoders raise on broken input; see `is_complaint` for what their own code raises.
 BROKEN = (
     ArithmeticError,
     EOFError,
@@ -48,6 +48,20 @@ class Picture:
 
     image: Image.Image
     info: PhotoInfo
+
+
+def is_complaint(error: Exception) -> bool:
+    """Whether a decoder complains of its input; else it may be a mistake of ours.
+
+    What a library's own code raises on bytes that nobody wrote can't be listed, so that it is known by
+    where it was raised. A mistake of ours ends the worker, is charged to the photo and leaves a traceback.
+    """
+    if isinstance(error, BROKEN):
+        return True
+    if isinstance(error, MemoryError | GhostrollError):
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return not str(frame.f_globals.get("__name__")).startswith("ghostroll.")
 
 
 @contextlib.contextmanager

@@ -60,7 +60,10 @@ def _opened(opened: Opened) -> Iterator[tuple[InputContainer, VideoStream]]:
     with av.open(opened.address, options=_OPTIONS, metadata_errors="replace") as container:
         if not container.streams.video:
             raise PermanentError("the clip has no picture, only sound")
-        stream = container.streams.video[0]
+        coded = container.streams.video
+        stream = next((one for one in coded if one.codec_context is not None), None)  # type: ignore[redundant-expr]  # PyAV's stub leaves None out
+        if stream is None:
+            raise PermanentError("the clip's picture is coded in a way that FFmpeg doesn't know")
         stream.codec_context.thread_count = 1
         yield container, stream
 

@@ -1,0 +1,114 @@
+"""Rendering many spoilt files in a process of its own, as a station does: one lane, one file at a time.
+
+`python tests/render_batch.py ORDER`; ORDER is JSON of a `Batch`. It prints a `Harvest` as JSON.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mutants import make_mutant, read_stock
+from processes import Belongings, count_belongings
+
+from ghostroll.errors import InnocentError, PermanentError, TransientError
+from ghostroll.model import Kind
+from ghostroll.render.lane import Lane, RenderLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What to render: seeds of a family, and how; `files` are given by path and kind instead."""
+
+    samples: str
+    place: str
+    family: str = ""
+    first: int = 0
+    count: int = 0
+    files: Sequence[tuple[str, str]] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Harvest:
+    """How each file ended, and what it cost."""
+
+    rendered: list[str] = field(default_factory=list)
+    named: dict[str, str] = field(default_factory=dict)  # what was said of a file
+    innocent: dict[str, str] = field(default_factory=dict)  # said though no file was at fault
+    seconds: dict[str, float] = field(default_factory=dict)  # of those that took longer than one
+    largest_worker: int = 0  # bytes of memory, resident at most
+    growth: int = 0  # bytes that this process grew by
+    before: Belongings | None = None
+    after: Belongings | None = None
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How often each sentence was said."""
+        return Counter(self.named.values())
+
+
+def run_batch(batch: Batch, before: Sequence[str | Path] = (), timeout: float = 3000) -> Harvest:
+    """Render a batch to its end; `before` is what the process is started by."""
+    done = subprocess.run(
+        [*before, sys.executable, __file__, json.dumps(asdict(batch))],
+        capture_output=True,
+        check=False,
+        timeout=timeout,
+        env={name: value for name, value in os.environ.items() if not name.startswith("GHOSTROLL_")}
+        | {"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")[-2000:]
+    found = json.loads(done.stdout)
+    for when in ("before", "after"):
+        found[when] = Belongings(**found[when])
+    return Harvest(**found)
+
+
+def render_batch(batch: Batch) -> Harvest:
+    """Render everything, here."""
+    harvest = Harvest()
+    harvest.before = count_belongings(os.getpid())
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lane = Lane(RenderLimits(**batch.limits))  # type: ignore[arg-type]  # whole numbers where they must be
+    try:
+        if batch.family:
+            stock = read_stock(Path(batch.samples), batch.family)
+            for seed in range(batch.first, batch.first + batch.count):
+                mutant = make_mutant(stock, seed)
+                path = Path(batch.place, mutant.name.replace(":", "-"))
+                path.write_bytes(mutant.data)
+                _render(lane, harvest, mutant.name, path, mutant.kind)
+                path.unlink()
+        for name, kind in batch.files:
+            _render(lane, harvest, name, Path(batch.place, name), Kind(kind))
+    finally:
+        lane.close()
+    harvest.largest_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
+    harvest.growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - own) << 10
+    harvest.after = count_belongings(os.getpid())
+    return harvest
+
+
+def _render(lane: Lane, harvest: Harvest, name: str, path: Path, kind: Kind) -> None:
+    began = time.monotonic()
+    try:
+        lane.render(bytes(path), kind)
+        harvest.rendered.append(name)
+    except InnocentError as error:
+        harvest.innocent[name] = str(error)
+    except (PermanentError, TransientError) as error:
+        harvest.named[name] = str(error)
+    took = time.monotonic() - began
+    if took > 1:
+        harvest.seconds[name] = round(took, 1)
+
+
+if __name__ == "__main__":
+    json.dump(asdict(render_batch(Batch(**json.loads(sys.argv[1])))), sys.stdout)
