@@ -87,6 +87,11 @@ class FileCalls:
             for path in (*paths[:1], *([os.fsdecode(opened)] if opened else [])):
                 self._reads.setdefault(path, set()).add(pid)
 
+    @property
+    def workers(self) -> int:
+        """How many render workers were started."""
+        return len(self._workers)
+
     def writes(self) -> set[str]:
         """Every path that was to be made, changed or opened for writing."""
         return set(self._writes)

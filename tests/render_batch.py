@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,8 @@ class Batch:
     count: int = 0
     files: Sequence[tuple[str, str]] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
+    lanes: int = 1  # that share the files
+    faults: str = ""  # which workers fail, as ghostroll.render.worker has it
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Harvest:
     growth: int = 0  # bytes that this process grew by
     before: Belongings | None = None
     after: Belongings | None = None
+    during: list[Belongings] = field(default_factory=list)
 
     @property
     def reasons(self) -> Counter[str]:
@@ -62,12 +66,13 @@ def run_batch(batch: Batch, before: Sequence[str | Path] = (), timeout: float = 
         check=False,
         timeout=timeout,
         env={name: value for name, value in os.environ.items() if not name.startswith("GHOSTROLL_")}
-        | {"PYTHONPATH": str(Path(__file__).parent)},
+        | {"PYTHONPATH": str(Path(__file__).parent), "GHOSTROLL_RENDER_FAULT": batch.faults},
     )
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")[-2000:]
     found = json.loads(done.stdout)
     for when in ("before", "after"):
         found[when] = Belongings(**found[when])
+    found["during"] = [Belongings(**held) for held in found["during"]]
     return Harvest(**found)
 
 
@@ -76,24 +81,40 @@ def render_batch(batch: Batch) -> Harvest:
     harvest = Harvest()
     harvest.before = count_belongings(os.getpid())
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    lane = Lane(RenderLimits(**batch.limits))  # type: ignore[arg-type]  # whole numbers where they must be
-    try:
-        if batch.family:
-            stock = read_stock(Path(batch.samples), batch.family)
-            for seed in range(batch.first, batch.first + batch.count):
-                mutant = make_mutant(stock, seed)
-                path = Path(batch.place, mutant.name.replace(":", "-"))
-                path.write_bytes(mutant.data)
-                _render(lane, harvest, mutant.name, path, mutant.kind)
-                path.unlink()
-        for name, kind in batch.files:
-            _render(lane, harvest, name, Path(batch.place, name), Kind(kind))
-    finally:
-        lane.close()
+    threads = [threading.Thread(target=_work, args=(batch, harvest, number)) for number in range(batch.lanes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     harvest.largest_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
     harvest.growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - own) << 10
     harvest.after = count_belongings(os.getpid())
     return harvest
+
+
+def _work(batch: Batch, harvest: Harvest, number: int) -> None:
+    """One lane's share, in the thread that owns it."""
+    lane = Lane(RenderLimits(**batch.limits))  # type: ignore[arg-type]  # whole numbers where they must be
+    try:
+        if batch.family:
+            _render_mutants(lane, batch, harvest)
+        share = batch.files[number :: batch.lanes]
+        for done, (name, kind) in enumerate(share):
+            _render(lane, harvest, name, Path(batch.place, name), Kind(kind))
+            if number == 0 and done % max(1, len(share) // 10) == 0 and done < len(share) * 9 // 10:
+                harvest.during.append(count_belongings(os.getpid()))
+    finally:
+        lane.close()
+
+
+def _render_mutants(lane: Lane, batch: Batch, harvest: Harvest) -> None:
+    stock = read_stock(Path(batch.samples), batch.family)
+    for seed in range(batch.first, batch.first + batch.count):
+        mutant = make_mutant(stock, seed)
+        path = Path(batch.place, mutant.name.replace(":", "-"))
+        path.write_bytes(mutant.data)
+        _render(lane, harvest, mutant.name, path, mutant.kind)
+        path.unlink()
 
 
 def _render(lane: Lane, harvest: Harvest, name: str, path: Path, kind: Kind) -> None:
