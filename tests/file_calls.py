@@ -14,7 +14,7 @@ import ghostroll
 _CALLS = "open,openat,openat2,creat,truncate,unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
 _MORE = "mkdir,mkdirat,rmdir,mknod,mknodat,chmod,fchmodat,chown,fchownat,setxattr,execve,connect,bind,mount,recvfrom"
 _LINE = re.compile(rb"^(\d+) +(\w+)\((.*)\) += (-?\d+)(?:<(.*?)>)?")
-_PATH = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_PATH = re.compile(rb'(?:<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')  # with the folder that it is looked for in
 _WRITING = re.compile(rb"\bO_(WRONLY|RDWR|CREAT|TRUNC|APPEND)\b")
 _CHANGES = frozenset(
     b"creat truncate unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat".split()
@@ -70,7 +70,9 @@ class FileCalls:
                 self._add(int(pid), call, arguments, opened)
 
     def _add(self, pid: int, call: bytes, arguments: bytes, opened: bytes | None) -> None:
-        paths = [os.fsdecode(path) for path in _PATH.findall(arguments)]
+        paths = [
+            os.path.join(os.fsdecode(folder), os.fsdecode(path)) for folder, path in _PATH.findall(arguments)
+        ]
         if call in (b"connect", b"bind"):
             if pid in self._asked:
                 self.addresses.add(os.fsdecode(arguments))

@@ -24,7 +24,7 @@ from ghostroll.model import Kind
 from ghostroll.render.lane import Lane, RenderLimits
 
 TASKS = pick(400, 10_000)
-LIES = pick(50, 2000)
+LIES = pick(50, 1000)
 FAULTS = ("crash", "exit", "rubbish", "flood", "eat", "hang")
 SAID = {
     "crash": "the decoder crashed (SIGSEGV)",
@@ -42,6 +42,7 @@ def order_faults(names: tuple[str, ...] = FAULTS) -> str:
     return ",".join(f"{name}:-{name}.jpg" for name in names)
 
 
+@pytest.mark.timeout(900)
 def test_many_tasks_leave_nothing_behind(tmp_path: Path) -> None:
     """Over thousands of pictures and hundreds of failures two lanes hold as much at the end as at the start."""
     picture = tmp_path / "good.jpg"
@@ -176,6 +177,7 @@ def test_a_machine_without_memory_loses_a_picture_and_nothing_else(
     count("worker faults: killed by the kernel for memory", 3)
 
 
+@pytest.mark.timeout(900)
 def test_whatever_a_worker_says_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that lies in any way costs one photo one sentence, and the next real one does its work."""
     real = tmp_path / "real.jpg"
