@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ghostroll.render.wire import HEAD, LENGTH, Tag, pack
 
-_JPEG = b"\xff\xd8\xff\xe0 picture \xff\xd9"
+JPEG = b"\xff\xd8\xff\xe0 picture \xff\xd9"
 _NASTY: tuple[object, ...] = (
     None,
     True,
@@ -108,13 +108,13 @@ def make_lie(seed: int) -> Lie:
 def _answer(dice: random.Random | None) -> bytes:
     """A good answer, or one with a single value that is not."""
     info: dict[str, object] = dict.fromkeys(("taken", "camera", "lens", "exposure", "duration"))
-    header: dict[str, object] = {"share_bytes": len(_JPEG), "share_size": [20, 10], "thumb_bytes": len(_JPEG)}
+    header: dict[str, object] = {"share_bytes": len(JPEG), "share_size": [20, 10], "thumb_bytes": len(JPEG)}
     header |= {"thumb_size": [2, 1], "info": info}
     if dice is not None:
         place = dice.choice((header, info))
         place[dice.choice([*place, "more"])] = dice.choice(_NASTY)
     packed = json.dumps(header).encode()
-    return pack(Tag.RENDERED, LENGTH.pack(len(packed)) + packed + _JPEG * 2)
+    return pack(Tag.RENDERED, LENGTH.pack(len(packed)) + packed + JPEG * 2)
 
 
 def _flip(dice: random.Random, data: bytes) -> bytearray:
