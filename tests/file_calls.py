@@ -83,7 +83,7 @@ class FileCalls:
             self._asked.add(pid)
         elif call in _CHANGES or _WRITING.search(arguments):
             for path in paths[: 2 if call in _CHANGES else 1]:
-                if path != "/dev/null":
+                if path not in ("/dev/null", "/proc/self/oom_score_adj"):
                     self._writes.setdefault(path, set()).add(pid)
         elif pid in self._asked:
             for path in (*paths[:1], *([os.fsdecode(opened)] if opened else [])):

@@ -317,7 +317,7 @@ def test_a_worker_dies_with_its_parent(tmp_path: Path, bad: bytes) -> None:
 def test_a_worker_knows_no_secret_and_can_write_no_file(
     lane: Lane, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is niced, bounded, in its own session, and without the parent's environment and descriptors."""
+    """It is niced, bounded, the first that dies for memory, in its own session, and without the parent's environment and descriptors."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do not tell")
     leaked, other = os.pipe()
     os.set_inheritable(leaked, True)  # the standard library's own signature
@@ -330,6 +330,7 @@ def test_a_worker_knows_no_secret_and_can_write_no_file(
     assert bounds["Max file size"] == ["0", "0"]
     assert bounds["Max core file size"] == ["0", "0"]
     assert os.getpriority(os.PRIO_PROCESS, pid_of(lane)) == min(19, os.nice(0) + LIMITS.niceness)
+    assert (worker / "oom_score_adj").read_text() == "500\n"
     assert os.getsid(pid_of(lane)) == pid_of(lane)
     targets = sorted(os.readlink(entry).split(":")[0] for entry in (worker / "fd").iterdir())
     assert targets == ["/dev/null", "/dev/null", "pipe", "socket"]

@@ -37,6 +37,8 @@ from ghostroll.render.wire import (
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _DESCRIPTORS = 64
+# Where the machine runs out of memory the kernel is to take a worker, whatever the daemon's size: proc(5), half of all memory.
+_KILLED_FIRST = 500
 NEEDS_MEMORY = "needs more memory than render.memory_mib allows"
 
 
@@ -61,6 +63,8 @@ def confine(limits: RenderLimits, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(PermissionError):  # a sandbox may forbid `nice`; the work is the same
         os.nice(limits.niceness)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+        score.write(str(_KILLED_FIRST))
     for which, largest in (
         (resource.RLIMIT_DATA, limits.memory_bytes),
         (resource.RLIMIT_CORE, 0),
