@@ -25,6 +25,10 @@ _NASTY: tuple[object, ...] = (
     "x" * 5000,
     [],
     {},
+    [2049, 10],
+    [0, 0],
+    [-1, 5],
+    [True, True],
 )
 
 _SCRIPT = """#!{python} -I
