@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bombs import list_bombs, make_endless_scans, make_many_extents, make_packed_pixels, write_bombs
+from bombs import list_bombs, write_bombs
+from box_bombs import make_many_extents
 from campaign import FULL, count
 from file_calls import FileCalls, trace_files
 from integration.render_making import quadrants
 from render_batch import Batch, run_batch
 from small_pictures import make_clip
+from still_bombs import make_endless_scans, make_packed_pixels
 from verdicts import find_surprises
 
 from ghostroll.errors import PermanentError, TransientError
