@@ -25,11 +25,8 @@ _NASTY: tuple[object, ...] = (
     "x" * 5000,
     [],
     {},
-    [2049, 10],
-    [0, 0],
-    [-1, 5],
-    [True, True],
 )
+_SIZES = ([2049, 10], [0, 0], [-1, 5], [True, True], [2**31, 1], [20.0, 10])
 
 _SCRIPT = """#!{python} -I
 import json, os, signal, socket, sys
@@ -75,10 +72,10 @@ def make_lie(seed: int) -> Lie:
     """The lie of this seed; one in twenty comes before the task is taken."""
     dice = random.Random(seed)
     taken = b"" if dice.random() < 0.05 else pack(Tag.TAKEN)
-    match dice.randrange(8):
+    match dice.randrange(10):
         case 0:
             frames = dice.randbytes(dice.choice((0, 1, 5, 400)))
-        case 1:
+        case 1 | 8 | 9:
             frames = _answer(dice)
         case 2:
             frames = bytes(_flip(dice, _answer(None)))
@@ -116,7 +113,8 @@ def _answer(dice: random.Random | None) -> bytes:
     header |= {"thumb_size": [2, 1], "info": info}
     if dice is not None:
         place = dice.choice((header, info))
-        place[dice.choice([*place, "more"])] = dice.choice(_NASTY)
+        name = dice.choice([*place, "more"])
+        place[name] = dice.choice(_SIZES if name.endswith("_size") else _NASTY)
     packed = json.dumps(header).encode()
     return pack(Tag.RENDERED, LENGTH.pack(len(packed)) + packed + JPEG * 2)
 
