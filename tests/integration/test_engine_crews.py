@@ -64,6 +64,10 @@ class FakeWork:
                 outcomes.append(Outcome(task, facts=functools.partial(self.log.record, task.subject)))
         return outcomes
 
+    def expect(self) -> None:
+        """Count, and by whom."""
+        self.log.expecting.append(threading.current_thread().name)
+
     def settled(self) -> None:
         """Count."""
         self.log.settled += 1
@@ -89,6 +93,7 @@ class Log:
     batches: list[list[int]] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
     settled: int = 0
+    expecting: list[str] = field(default_factory=list)
     rested: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     interrupted: threading.Event = field(default_factory=threading.Event)
@@ -708,3 +713,18 @@ def test_an_idle_crew_rests_once(tmp_path: Path) -> None:
         bench.engine.bell.ring()
         bench.wait(lambda: bench.log.done == [1, 1])
         assert len(bench.log.rested) == 1
+
+
+def test_idle_threads_of_a_stage_make_ready(tmp_path: Path) -> None:
+    """What is said to be coming reaches every idle thread of that stage and of no other, and they still work after it."""
+    with start_bench(tmp_path, files=0) as bench:
+        copying = bench.engine.start(bench.crew(nothing, threads=2))
+        bench.engine.start(Crew(Stage.RENDER, lambda: FakeWork(nothing, bench.log)))
+        bench.engine.expect(Stage.COPY)
+        bench.wait(lambda: len(bench.log.expecting) == 2)
+        assert sorted(bench.log.expecting) == sorted(thread.name for thread in copying)
+        with bench.database.write() as db:
+            tasks.want(db, Stage.COPY, bench.job, 1)
+        bench.engine.bell.ring()
+        bench.wait(lambda: bench.log.done == [1])
+        assert len(bench.log.expecting) == 2

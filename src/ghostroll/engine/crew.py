@@ -26,6 +26,9 @@ class Work(Protocol):
     def run(self, tasks: Sequence[Task]) -> Sequence[Outcome]:
         """Do the tasks. An error of one is in its outcome; what is raised is the fate of all of them."""
 
+    def expect(self) -> None:
+        """Tasks will come soon: make ready what takes a moment. Only between two runs."""
+
     def settled(self) -> None:
         """The outcomes of the last run are committed, or will never be."""
 
@@ -148,12 +151,22 @@ class CrewThread(threading.Thread):
         self._bell, self._gate = bell, gate
         self._on_settled, self._on_failure = on_settled, on_failure
         self._stopping = threading.Event()
+        self._expecting = threading.Event()
         self._work: Work | None = None
 
     @property
     def is_stopping(self) -> bool:
         """Whether it was asked to end."""
         return self._stopping.is_set()
+
+    @property
+    def stage(self) -> Stage:
+        """Whose work it does."""
+        return self._crew.stage
+
+    def expect(self) -> None:
+        """Tell a worker without a task that some will come soon."""
+        self._expecting.set()
 
     def stop(self) -> None:
         """Ask the worker to end: what it does is given back, charged to nobody."""
@@ -215,6 +228,11 @@ class CrewThread(threading.Thread):
                 tasks = self._queue.claim(self._crew)
                 if tasks:
                     return tasks
+                continue
+            if self._expecting.is_set():
+                self._expecting.clear()
+                work.expect()
+                rest_at = self._clock.now() + self._crew.rest_after
                 continue
             if rest_at <= self._clock.now():
                 work.rest()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ghostroll.engine.crew import Bell, Clock, Crew, CrewThread, Gate, Queue
 from ghostroll.engine.settle import Settlement
+from ghostroll.model import Stage
 
 
 class Engine:
@@ -51,6 +52,14 @@ class Engine:
                 thread.start()
                 self._threads.append(thread)
             return threads
+
+    def expect(self, stage: Stage) -> None:
+        """Have the threads of a stage make ready: tasks will come soon."""
+        with self._guard:
+            for thread in self._threads:
+                if thread.stage is stage:
+                    thread.expect()
+        self.bell.ring()
 
     def stop(self) -> None:
         """Ask every thread to end soon; work under way goes back to the queue, uncharged."""

@@ -19,6 +19,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
 from ghostroll.errors import PermanentError, TransientError
 from ghostroll.model import Kind, Rendered
@@ -39,6 +40,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _DESCRIPTORS = 64
 # Where the machine runs out of memory the kernel is to take a worker, whatever the daemon's size: proc(5), half of all memory.
 _KILLED_FIRST = 500
+Render = Callable[[bytes, Kind], Rendered]
 NEEDS_MEMORY = "needs more memory than render.memory_mib allows"
 
 
@@ -48,8 +50,10 @@ def main(order: str) -> None:
     wanted = json.loads(order)
     limits = RenderLimits(**wanted["limits"])
     confine(limits, wanted["parent"])
+    from ghostroll.render.decode import render  # noqa: PLC0415  # within the limits
+
     with socket.socket(fileno=wanted["channel"]) as channel:
-        serve(channel, limits)
+        serve(channel, lambda path, kind: render(path, kind, limits))
 
 
 def confine(limits: RenderLimits, parent: int) -> None:
@@ -76,7 +80,7 @@ def confine(limits: RenderLimits, parent: int) -> None:
         resource.setrlimit(which, (least, least))
 
 
-def serve(channel: socket.socket, limits: RenderLimits) -> None:
+def serve(channel: socket.socket, render: Render) -> None:
     """Answer tasks until the other end closes."""
     faults = os.environ.get("GHOSTROLL_RENDER_FAULT", "")
     while (payload := _receive_task(channel)) is not None:
@@ -87,24 +91,18 @@ def serve(channel: socket.socket, limits: RenderLimits) -> None:
         channel.sendall(pack(Tag.TAKEN))
         if fault:
             _fail(fault, channel)
-        channel.sendall(_answer(path, kind, limits))
+        channel.sendall(_answer(path, kind, render))
 
 
-def _answer(path: bytes, kind: Kind, limits: RenderLimits) -> bytes:
+def _answer(path: bytes, kind: Kind, render: Render) -> bytes:
     try:
-        return pack_rendered(_render(path, kind, limits))
+        return pack_rendered(render(path, kind))
     except PermanentError as error:
         return pack_reason(Tag.PERMANENT, str(error))
     except TransientError as error:
         return pack_reason(Tag.TRANSIENT, str(error))
     except MemoryError:
         return pack_reason(Tag.TRANSIENT, NEEDS_MEMORY)
-
-
-def _render(path: bytes, kind: Kind, limits: RenderLimits) -> Rendered:
-    from ghostroll.render.decode import render  # noqa: PLC0415  # after the task was taken: may crash
-
-    return render(path, kind, limits)
 
 
 def _receive_task(channel: socket.socket) -> bytes | None:

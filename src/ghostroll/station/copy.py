@@ -65,6 +65,9 @@ class CopyWork:
         fates.sort(key=lambda fate: isinstance(fate, Duplicate))
         return [self._judge(by_source[fate.source.id], fate) for fate in fates]
 
+    def expect(self) -> None:
+        """There is nothing to make ready."""
+
     def settled(self) -> None:
         """Let other cards have these contents."""
         self._copier.release()

@@ -62,6 +62,9 @@ class PublishWork:
 
         return [Outcome(task, facts=record_all)]
 
+    def expect(self) -> None:
+        """There is nothing to make ready."""
+
     def settled(self) -> None:
         """Nothing is held between runs."""
 

@@ -1,5 +1,6 @@
 """Render: the share picture and the thumbnail of one source, into its session's folder."""
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -99,6 +100,11 @@ class RenderWork:
     def _is_replaced(self, source: Source) -> bool:
         with self._wiring.database.read() as db:
             return assets.get_source(db, source.id).asset_id != source.asset_id
+
+    def expect(self) -> None:
+        """Start the worker: the first picture need not wait for it."""
+        with contextlib.suppress(InnocentError):  # the first picture meets it too, and says so
+            self._lane.start()
 
     def settled(self) -> None:
         """Nothing is held between runs."""

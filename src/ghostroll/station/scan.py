@@ -68,6 +68,9 @@ class ScanWork:
         inventory = _Inventory(job or task.job_id, found, known)
         return [Outcome(task, facts=lambda db: self._record(db, task, slot, inventory))]
 
+    def expect(self) -> None:
+        """There is nothing to make ready."""
+
     def settled(self) -> None:
         """Nothing is held between runs."""
 

@@ -190,7 +190,9 @@ class Station:
             if left <= 0:
                 return False
             self.engine.bell.wait(seen, left)
-            self._breather.wait(min(_BREATHER, left))  # a fast card settles more often than anybody needs to look
+            self._breather.wait(
+                min(_BREATHER, left)
+            )  # a fast card settles more often than anybody needs to look
 
     def is_quiet(self) -> bool:
         """Whether nothing goes on by itself any more, for any job."""
@@ -302,6 +304,10 @@ class Station:
         if slot is None:  # whoever let go of its card says how it is
             return scanned
         tell_scan(self.wiring, slot)
+        with self.wiring.database.read() as db:
+            has_more = tasks.has_open(db, slot.job, (Stage.COPY,))
+        if has_more:
+            self.engine.expect(Stage.RENDER)
         self._show_early(slot.job)
         return slot.job
 

@@ -58,6 +58,9 @@ class UploadWork:
                 assert_never(one.kind)
         return [outcome]
 
+    def expect(self) -> None:
+        """There is nothing to make ready."""
+
     def settled(self) -> None:
         """Nothing is held between runs."""
 
