@@ -19,7 +19,7 @@ from ghostroll.state.owner import Ownership
 
 KEYS = {
     *("job", "session", "publication", "index", "session_dir"),
-    *("target", "link", "expires", "public"),
+    *("target", "link", "expires", "expires_assumed", "public"),
 }
 
 

@@ -278,6 +278,9 @@ def test_second_card_while_originals_take_long(
                 daemon.wait_for("safe to remove", times=2)
                 daemon.wait_for("Link ready: ghostroll link 2")
                 wait_for(lambda: count_pictures(moto) == 3 + 4, "no pictures")
+                wait_for(
+                    lambda: " to be uploaded" in daemon.status()["status"], "its line hides the originals"
+                )
                 assert not [key for key in moto.list_keys() if "originals" in key]
                 held.release()
                 daemon.wait_for("gallery complete", times=2, timeout=60)

@@ -263,6 +263,18 @@ def test_link_lives_as_long_as_its_keys(walk: tuple[Person, Mischief], moto: Sto
         assert tell_signed(address) + timedelta(seconds=seconds) <= end
 
 
+def test_link_of_keys_that_tell_no_end(walk: tuple[Person, Mischief]) -> None:
+    """With a session token that doesn't say when it ends the link lives an hour, and it is said that it may end sooner."""
+    person, _ = walk
+    person.env |= {"AWS_SESSION_TOKEN": "temporary"}
+    document = person.ingest().document
+    left = datetime.fromisoformat(document["link_expires"]) - datetime.now(UTC)
+    assert timedelta(minutes=50) < left <= timedelta(hours=1)
+    words = ", or until the temporary credentials end, which don't say when"
+    assert f"{words}. It can't be prolonged" in (person.find_session() / "link.txt").read_text()
+    assert f"minutes){words}; anybody" in person.run("link", "1").out
+
+
 def shift_signatures(person: Person, seconds: int) -> None:
     """Let so much time have passed since the gallery's addresses and its link were signed."""
     with closing(sqlite3.connect(person.state)) as db, db:

@@ -1,6 +1,7 @@
 """What an ingest prints at its end: what was secured, what failed and why, and where the pictures are."""
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, assert_never
 
 from rich.console import Console
@@ -8,7 +9,9 @@ from rich.console import Console
 from ghostroll.cli.links import print_line, print_link
 from ghostroll.model import Cause, Safety, Stage
 from ghostroll.observe.wording import say_bytes, say_count, say_name, say_seconds
+from ghostroll.state.objects import ObjectState
 
+NOTHING_TOLD = "the store tells no checksum"
 _MOST_FAILURES = 20  # named on the terminal; all of them stand in the manifest
 _WORK = {
     Stage.SCAN: ("card to scan", "cards to scan"),
@@ -36,12 +39,10 @@ def print_ending(console: Console, document: dict[str, Any], *, stopped: bool) -
         print_line(console, "gallery  nothing new on this card; its pictures are already in")
         print_line(console, "         " + os.path.join(document["known_in"], "index.html"), "bold")
     if document.get("released") is False:
-        print_line(
-            console,
-            f"link     none yet: 'ghostroll publish {document['job']}' sends the pictures to the bucket",
-        )
+        print_line(console, say_unpublished([document["job"]]))
     if document["link"] is not None:
-        print_link(console, document["link"], document.get("link_expires"))
+        assumed = document.get("link_expires_assumed", False)
+        print_link(console, document["link"], document.get("link_expires"), is_assumed=assumed)
         print_line(console, f"QR code  link.png beside the gallery, and 'ghostroll link {document['job']}'")
 
 
@@ -52,6 +53,36 @@ def say_waiting(waiting: dict[str, Any]) -> str:
     cause = _say_cause(Cause(waiting["cause"]), Stage(waiting["stage"]))
     line = f"waiting  {number} {one if number == 1 else many}, for {cause}"
     return f"{line}: {say_name(waiting['error'])}" if waiting["error"] else line
+
+
+def say_unpublished(jobs: Sequence[int]) -> str:
+    """That jobs wait for a person, newest first, and for which word."""
+    others = f"; so do {say_count(len(jobs) - 1, 'other job')}" if len(jobs) > 1 else ""
+    return f"link     none yet: 'ghostroll publish {jobs[0]}' sends the pictures to the bucket{others}"
+
+
+def say_format(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Whether a card may be formatted, and what is in the way: lines with their style; none where nobody asked."""
+    match document.get("formattable"):
+        case None:
+            return
+        case True:
+            yield "FORMAT   safe: the bucket has confirmed every original by its checksum", "bold green"
+        case _:
+            reasons = [_say_unconfirmed(one, document["job"]) for one in document.get("unconfirmed", ())]
+            for reason in reasons or ["not every original is confirmed in the bucket"]:
+                yield f"format   not yet: {reason}", "yellow"
+
+
+def _say_unconfirmed(one: Mapping[str, Any], job: int) -> str:
+    originals = say_count(one["number"], "original")
+    match one["state"]:
+        case ObjectState.PRESENT:
+            return f"{originals} in the bucket, but not confirmed by checksum: {one['why'] or NOTHING_TOLD}"
+        case ObjectState.WANTED:
+            return f"{originals} still to be sent"
+        case _:
+            return f"{originals} not in the bucket: 'ghostroll publish {job}' sends them"
 
 
 def _say_cause(cause: Cause, stage: Stage) -> str:
@@ -128,13 +159,9 @@ def _print_uploads(console: Console, document: dict[str, Any]) -> None:
     sent = document["stages"].get(Stage.UPLOAD)
     if sent is not None:
         print_line(console, f"uploaded {say_count(sent['items'], 'file')}, {say_bytes(sent['bytes'])}")
-    formattable = document.get("formattable")
-    if formattable:
-        print_line(
-            console, "FORMAT   safe: the bucket has confirmed every original by its checksum", "bold green"
-        )
-    elif formattable is False and document["secured"]:
-        print_line(console, "format   not yet: not every original is confirmed in the bucket", "yellow")
+    if document["secured"]:
+        for line, style in say_format(document):
+            print_line(console, line, style)
 
 
 def _print_failures(console: Console, document: dict[str, Any]) -> None:

@@ -15,12 +15,14 @@ from ghostroll.publish.link import CODE_FILE, Drawing, draw_link, say_end
 _HALF_BLOCKS = "▀▄"
 
 
-def print_link(console: Console, link: str, expires: str | None) -> None:
+def print_link(console: Console, link: str, expires: str | None, *, is_assumed: bool) -> None:
     """The link on a line of its own, as long as it is, and below until when it works. `expires` is ISO 8601."""
     typer.echo(link)  # not by way of rich, which may break lines and colour addresses
     now = datetime.now().astimezone()
     end = None if expires is None else datetime.fromisoformat(expires).astimezone()
-    print_line(console, f"link     {say_end(end, now)}; anybody who has it sees the pictures")
+    print_line(
+        console, f"link     {say_end(end, now, is_assumed=is_assumed)}; anybody who has it sees the pictures"
+    )
 
 
 def print_code(console: Console, document: dict[str, Any], *, wanted: bool | None) -> None:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ghostroll.cli.ending import say_waiting
+from ghostroll.cli.ending import say_format, say_unpublished, say_waiting
 from ghostroll.cli.options import MOST, ConfigOption, JobArgument, JsonOption, load
 from ghostroll.config import Settings
 from ghostroll.errors import UsageError
@@ -21,6 +21,7 @@ from ghostroll.model import JobId, Publication, Safety
 from ghostroll.observe.wording import say_bytes, say_count, say_name
 from ghostroll.state.database import open_reader
 from ghostroll.station import snapshot
+from ghostroll.station.cloud import find_aim
 
 _STYLES = {
     Safety.SECURED: "green",
@@ -72,8 +73,9 @@ def jobs(
 
     Example: ghostroll jobs --limit 5
     """
-    with contextlib.closing(open_reader(os.fspath(load(config).state_path))) as db:
-        found = snapshot.list_jobs(db, limit=limit)
+    settings = load(config)
+    with contextlib.closing(open_reader(os.fspath(settings.state_path))) as db:
+        found = snapshot.list_jobs(db, find_aim(settings), limit=limit)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     elif found:
@@ -96,7 +98,8 @@ def show(
     """
     settings = load(config)
     with contextlib.closing(open_reader(os.fspath(settings.state_path))) as db:
-        found = snapshot.show_job(db, JobId(job), os.fsencode(settings.library.path), files=files)
+        library = os.fsencode(settings.library.path)
+        found = snapshot.show_job(db, JobId(job), library, find_aim(settings), files=files)
     if found is None:
         raise UsageError(f"there is no job {job}: 'ghostroll jobs' lists them")
     if as_json:
@@ -107,18 +110,38 @@ def show(
 
 def _take_status(settings: Settings) -> dict[str, Any]:
     with contextlib.closing(open_reader(os.fspath(settings.state_path))) as db:
-        return describe_path("library", os.fsencode(settings.library.path)) | snapshot.take_status(db)
+        status = snapshot.take_status(db, find_aim(settings))
+    return describe_path("library", os.fsencode(settings.library.path)) | status
 
 
 def _draw_status(found: dict[str, Any], width: int) -> RenderableType:
     sums = f"{say_count(found['assets'], 'file')}, {say_bytes(found['bytes'])}"
     library = Text(f"library  {say_name(found['library'])}: {sums}")
     last = found["last"]
+    unpublished = (
+        [Text(say_unpublished(found["unpublished"]), style="yellow")] if found["unpublished"] else []
+    )
     if found["unfinished"]:
-        return Group(library, _table(found["unfinished"], width), *_say_waits(found["unfinished"]))
+        sent = [Text(line) for job in found["unfinished"] if (line := _say_sent(job))]
+        return Group(
+            library,
+            _table(found["unfinished"], width),
+            *sent,
+            *_say_waits(found["unfinished"]),
+            *unpublished,
+        )
     if last is None:
         return Group(library, Text("no jobs yet: ghostroll ingest PATH"))
-    return Group(library, Text(f"nothing under way; the last job was {last['job']} ({last['state']})"))
+    idle = Text(f"nothing under way; the last job was {last['job']} ({last['state']})")
+    return Group(library, idle, *unpublished)
+
+
+def _say_sent(job: dict[str, Any]) -> str:
+    """How much of a job is in the bucket, while that is not all; else empty."""
+    uploads = job["uploads"]
+    if uploads["there"] == uploads["wanted"]:
+        return ""
+    return f"uploads  {uploads['there']} of {say_count(uploads['wanted'], 'file')} of job {job['job']} in the bucket"
 
 
 def _say_waits(unfinished: list[dict[str, Any]]) -> list[Text]:
@@ -142,6 +165,15 @@ def _print_job(console: Console, found: dict[str, Any]) -> None:
     if found["session_dir"] is not None:
         _line(console, f"pictures {_say_pictures(found)}, the gallery is {_GALLERIES[found['publication']]}")
         _line(console, f"folder   {found['session_dir']}")
+    if found["uploads"]["wanted"]:
+        _line(
+            console,
+            f"uploads  {found['uploads']['there']} of {say_count(found['uploads']['wanted'], 'file')} in the bucket",
+        )
+    if found["released"] is False:
+        _line(console, say_unpublished([found["job"]]), "yellow")
+    for line, style in say_format(found):
+        _line(console, line, style)
     for waiting in found["waiting"]:
         _line(console, say_waiting(waiting), "yellow")
     for failure in found["failed"]:

@@ -132,7 +132,8 @@ def _print_gallery(console: Console, document: dict[str, Any], *, qr: bool | Non
         print_line(console, f"folder   {say_name(document['session_dir'])}")
         print_line(console, f"address  {document['link']}")
         return
-    print_link(console, document["link"], document["expires"])
+    assumed = document.get("expires_assumed", False)  # a daemon from before an upgrade says less
+    print_link(console, document["link"], document["expires"], is_assumed=assumed)
     if document["expires"] is not None:
         print_line(
             console, "         a link sent before ends at its own time and can't be prolonged: send this one"

@@ -10,7 +10,7 @@ from ghostroll import __version__
 from ghostroll.disk import replace_file
 from ghostroll.model import Job, Safety, SourceState, Stage
 from ghostroll.observe.wording import say_bytes, say_count
-from ghostroll.state import assets
+from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
 from ghostroll.station import snapshot
@@ -33,10 +33,11 @@ def say_status(station: Station) -> str:
     with station.wiring.database.read() as db:
         unfinished = job_rows.list_unfinished(db)
         tallies = [picture_rows.tally_pictures(db, job.id) for job in unfinished]
-    if not any(one.wanted for one in tallies):
-        return "no card is being read; a gallery is being written"
+        uploads = tasks.count_open(db, None, (Stage.UPLOAD,))
     done, wanted = sum(one.shown + one.failed for one in tallies), sum(one.wanted for one in tallies)
-    return f"no card is being read; {done} of {say_count(wanted, 'picture')} made"
+    under_way = [f"{done} of {say_count(wanted, 'picture')} made"] if done < wanted else []
+    under_way += [f"{say_count(uploads, 'file')} to be uploaded"] if uploads else []
+    return f"no card is being read; {', '.join(under_way) or 'a gallery is being written'}"
 
 
 def _say_reading(station: Station, job: Job) -> str:
@@ -58,8 +59,9 @@ def describe_daemon(station: Station | None, cards: list[dict[str, Any]], status
     document: dict[str, Any] = {"version": __version__, "pid": os.getpid(), "status": status, "cards": cards}
     if station is None:
         return document
+    cloud = station.wiring.cloud
     with station.wiring.database.read() as db:
-        return document | snapshot.take_status(db)
+        return document | snapshot.take_status(db, None if cloud is None else cloud.aim)
 
 
 class StatusFile:

@@ -78,20 +78,21 @@ def draw_link(link: str) -> Drawing | None:
     return Drawing("".join(f"{line}\x1b[0m\n" for line in lines), len(rows[0]), len(lines))
 
 
-def say_end(expires: datetime | None, now: datetime | None = None) -> str:
+def say_end(expires: datetime | None, now: datetime | None = None, *, is_assumed: bool = False) -> str:
     """`works until 29 November 2026, 14:30 (7 days)`: a link's end in its own time zone.
 
     Without `now` the zone is said instead of what is left: `works until 29 November 2026, 14:30 CET`. None never
-    ends by itself.
+    ends by itself. `is_assumed`: the credentials that signed it may end before, and nothing tells when.
     """
     if expires is None:
         return "works until the pictures are taken from the bucket"
     moment = f"{say_span((expires.date(),))}, {expires:%H:%M}"
+    doubt = ", or until the temporary credentials end, which don't say when" if is_assumed else ""
     if now is None:
-        return f"works until {moment} {expires.tzname() or ''}".rstrip()
+        return f"works until {moment} {expires.tzname() or ''}".rstrip() + doubt
     if expires <= now:
         return f"ended on {moment}"
-    return f"works until {moment} ({_say_left(expires - now)})"
+    return f"works until {moment} ({_say_left(expires - now)}){doubt}"
 
 
 def _say_left(left: timedelta) -> str:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ghostroll.model import GalleryId, Publication, SessionId
+from ghostroll.model import GalleryId, JobId, Publication, SessionId
 
 FOLDER = "folder"  # the place that every session has: its own folder
 
@@ -96,6 +96,16 @@ def list_unfinished(db: sqlite3.Connection, place: str) -> list[SessionId]:
         "SELECT session_id FROM gallery WHERE place = ? AND released AND state <> 'complete'", (place,)
     )
     return [SessionId(row["session_id"]) for row in rows]
+
+
+def list_unreleased_jobs(db: sqlite3.Connection, place: str) -> list[JobId]:
+    """The newest job of each session whose gallery at a place waits for a person, newest first."""
+    rows = db.execute(
+        "SELECT max(job.id) AS id FROM gallery JOIN job USING (session_id) WHERE gallery.place = ? AND NOT released"
+        " GROUP BY gallery.id ORDER BY 1 DESC",
+        (place,),
+    )
+    return [JobId(row["id"]) for row in rows]
 
 
 def set_state(db: sqlite3.Connection, gallery: GalleryId, state: Publication) -> None:

@@ -51,10 +51,15 @@ def list_unfinished(db: sqlite3.Connection) -> list[Job]:
 
 
 def list_needing_attention(db: sqlite3.Connection) -> list[Job]:
-    """Jobs that a person may have to do something about, or that are under way, newest first."""
+    """Jobs that a person may have to do something about, or that are under way, newest first.
+
+    Originals are on their way long after a gallery is complete.
+    """
     rows = db.execute(
         "SELECT * FROM job WHERE safety NOT IN ('secured', 'closed')"
-        " OR (session_id IS NOT NULL AND publication <> 'complete') ORDER BY id DESC"
+        " OR (session_id IS NOT NULL AND publication <> 'complete')"
+        " OR EXISTS (SELECT 1 FROM task WHERE task.job_id = job.id AND task.stage = 'upload'"
+        " AND task.state IN ('ready', 'running', 'parked')) ORDER BY id DESC"
     )
     return [_job(row) for row in rows]
 

@@ -207,7 +207,8 @@ def list_unconfirmed(
     """What of a job's originals of these kinds a bucket has not confirmed, and why."""
     marks = ", ".join("?" * len(kinds))
     rows = db.execute(
-        "SELECT object.state AS state, object.why AS why, count(*) AS number FROM source"
+        "SELECT object.state AS state, object.why AS why,"
+        " count(DISTINCT coalesce(source.asset_id, -source.id)) AS number FROM source"
         " LEFT JOIN object ON object.asset_id = source.asset_id AND object.kind = 'original' AND object.place = ?"
         f" WHERE source.job_id = ? AND source.kind IN ({marks}) AND source.state <> 'skipped'"
         " AND (object.state IS NULL OR object.state <> 'confirmed') GROUP BY object.state, object.why",

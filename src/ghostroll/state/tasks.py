@@ -222,12 +222,13 @@ def has_any_open(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM task WHERE state IN ('ready', 'running') LIMIT 1").fetchone() is not None
 
 
-def count_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage] = tuple(Stage)) -> int:
-    """How many tasks of these stages are ready or running for a job."""
+def count_open(db: sqlite3.Connection, job: JobId | None, stages: Sequence[Stage] = tuple(Stage)) -> int:
+    """How many tasks of these stages are ready or running for a job, for all jobs without one."""
     marks = ", ".join("?" * len(stages))
+    of_job, arguments = ("", ()) if job is None else ("job_id = ? AND ", (job,))
     row = db.execute(
-        f"SELECT count(*) FROM task WHERE job_id = ? AND stage IN ({marks}) AND state IN ('ready', 'running')",
-        (job, *stages),
+        f"SELECT count(*) FROM task WHERE {of_job}stage IN ({marks}) AND state IN ('ready', 'running')",
+        (*arguments, *stages),
     ).fetchone()
     return int(row[0])
 
@@ -241,11 +242,20 @@ def list_parked(db: sqlite3.Connection, job: JobId | None = None) -> dict[Cause,
     return {Cause(row[0]): int(row[1]) for row in rows}
 
 
-def list_parked_stages(db: sqlite3.Connection, job: JobId) -> list[dict[str, str | int]]:
-    """What of a job waits: stage, cause, how many, and one task's own words."""
+def list_parked_stages(
+    db: sqlite3.Connection, job: JobId, place: str | None = None
+) -> list[dict[str, str | int]]:
+    """What of a job waits: stage, cause, how many, and one task's own words.
+
+    With a bucket's `place` also originals of its card that an earlier job sends there.
+    """
     rows = db.execute(
-        "SELECT stage, cause, count(*), min(error) FROM task WHERE state = 'parked' AND job_id = ? GROUP BY stage, cause",
-        (job,),
+        "SELECT stage, cause, count(*), min(error) FROM task WHERE id IN ("
+        " SELECT id FROM task WHERE state = 'parked' AND job_id = ?"
+        " UNION SELECT task.id FROM source JOIN object USING (asset_id) JOIN task ON task.subject = object.id"
+        " WHERE source.job_id = ? AND object.place = ? AND task.stage = 'upload' AND task.state = 'parked'"
+        ") GROUP BY stage, cause",
+        (job, job, place),
     ).fetchall()
     return [{"stage": row[0], "cause": row[1], "tasks": int(row[2]), "error": row[3] or ""} for row in rows]
 

@@ -25,11 +25,20 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """Which bucket a configuration means, and which originals it wants there: known without opening it."""
+
+    place: str
+    original_kinds: frozenset[Kind]
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
-    """What leads people to a gallery. `expires` is None where it never ends."""
+    """What leads people to a gallery. `expires` is None where it never ends; `is_assumed`: it may end before."""
 
     address: str
     expires: datetime | None
+    is_assumed: bool = False
 
 
 class Cloud:
@@ -41,6 +50,7 @@ class Cloud:
         self.place = bucket.place.identity
         self.is_automatic = publish.auto
         self.original_kinds = _KINDS[publish.originals]
+        self.aim = Aim(self.place, self.original_kinds)
         self.keep_days = publish.keep_days
         self._only_protected = publish.only is PublishOnly.PROTECTED
         self.viewer_originals = publish.viewer_originals
@@ -75,7 +85,8 @@ class Cloud:
         key = self.name_key(gallery, "index.html")
         if self.is_public:
             return Link(self.bucket.address(key), None)
-        return Link(self._sign(key, signed), datetime.fromtimestamp(signed.end, UTC))
+        end = datetime.fromtimestamp(signed.end, UTC)
+        return Link(self._sign(key, signed), end, self.bucket.lifetime_is_assumed)
 
     def tell_json_address(self, gallery: PlacedGallery, link: Signed) -> str:
         """The address of gallery.json for the page: it lives as long as the link to the page."""
@@ -105,15 +116,25 @@ def _moment(signed: Signed) -> datetime:
     return datetime.fromtimestamp(signed.at, UTC)
 
 
+def find_aim(settings: Settings) -> Aim | None:
+    """The bucket that the configuration names, if it names one, for who only reads what is known of it."""
+    if settings.publish.target is not PublishTarget.S3:
+        return None
+    return Aim(_find_place(settings).identity, _KINDS[settings.publish.originals])
+
+
 def open_cloud(settings: Settings) -> Cloud | None:
     """The bucket that the configuration names, if it names one. Nothing is asked of it yet."""
-    publish = settings.publish
-    if publish.target is not PublishTarget.S3:
+    if settings.publish.target is not PublishTarget.S3:
         return None
     from ghostroll.publish.s3.bucket import Bucket  # noqa: PLC0415  # TLS and the rest, only where there is one
 
-    s3 = publish.s3
-    place = Place(
+    return Cloud(settings, Bucket(_find_place(settings), now=lambda: datetime.now(UTC)))
+
+
+def _find_place(settings: Settings) -> Place:
+    s3 = settings.publish.s3
+    return Place(
         bucket=s3.bucket,
         prefix=s3.prefix,
         region=s3.region,
@@ -123,4 +144,3 @@ def open_cloud(settings: Settings) -> Cloud | None:
         bandwidth_mbit=s3.bandwidth_mbit,
         threads=s3.threads,
     )
-    return Cloud(settings, Bucket(place, now=lambda: datetime.now(UTC)))

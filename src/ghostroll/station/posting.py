@@ -127,4 +127,4 @@ def _write_link(wiring: Wiring, job: JobId, link: Link, session: str) -> None:
     local = None if link.expires is None else link.expires.astimezone(wiring.clock.wall().tzinfo)
     with wiring.library.enter(), library_errors("writing the link"):
         if os.path.isdir(folder):
-            write_link(folder, link.address, say_link_end(local, job))
+            write_link(folder, link.address, say_link_end(local, job, is_assumed=link.is_assumed))

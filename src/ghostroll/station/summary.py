@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ from ghostroll.errors import CardGone, LibraryNotThere, NoSpace, NoWorker, Targe
 from ghostroll.library.manifest import describe_path
 from ghostroll.model import Cause, Job, JobId, Safety, SourceState, Stage
 from ghostroll.observe.meter import Reading
-from ghostroll.state import assets, galleries, objects, tasks
+from ghostroll.state import assets, galleries, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import pictures as picture_rows
 from ghostroll.station.outage import BUCKET_CAUSES
+from ghostroll.station.snapshot import describe_originals
 from ghostroll.station.upkeep import link_fields
 from ghostroll.station.wiring import Wiring
 
@@ -49,9 +50,9 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         unlisted = assets.list_unlisted(db, job_id)
         failed_sources = assets.list_sources(db, job_id, (SourceState.FAILED,))
         pictures = [] if job.session_id is None else picture_rows.list_pictures_of_job(db, job_id)
-        parked = tasks.list_parked(db, job_id)
-        waiting = tasks.list_parked_stages(db, job_id)
-        formattable = _is_formattable(wiring, db, job)
+        aim = None if wiring.cloud is None else wiring.cloud.aim
+        waiting = tasks.list_parked_stages(db, job_id, None if aim is None else aim.place)
+        originals = describe_originals(db, job, aim)
     failed = [
         {
             **describe_path("path", source.path),
@@ -82,7 +83,7 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         **_describe_folder(wiring, "session_dir", session),
         **_describe_folder(wiring, "known_in", known_in),
         **_describe_bucket(wiring, job),
-        "formattable": formattable,
+        **originals,
         "seconds": {
             "secured": _round(moments.secured),
             "first_picture": _round(moments.first_picture),
@@ -92,10 +93,11 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
             stage: _describe(reading) for stage, reading in wiring.meter.read(job.id).items() if reading.items
         },
     }
-    return Summary(document, choose_exit_code(job, parked, some_failed=bool(failed)))
+    causes = {Cause(str(one["cause"])) for one in waiting}
+    return Summary(document, choose_exit_code(job, causes, some_failed=bool(failed)))
 
 
-def choose_exit_code(job: Job, parked: dict[Cause, int], *, some_failed: bool) -> int:
+def choose_exit_code(job: Job, parked: Collection[Cause], *, some_failed: bool) -> int:
     """0 all well, 3 some files failed, 4 the card went away, 5 no space."""
     if job.safety is Safety.INTERRUPTED or (Cause.CARD_GONE in parked and job.safety is not Safety.SECURED):
         return CardGone.exit_code
@@ -103,21 +105,11 @@ def choose_exit_code(job: Job, parked: dict[Cause, int], *, some_failed: bool) -
         return NoSpace.exit_code
     if Cause.LIBRARY_GONE in parked:
         return LibraryNotThere.exit_code
-    if parked.keys() & set(BUCKET_CAUSES):
+    if not set(BUCKET_CAUSES).isdisjoint(parked):
         return TargetUnreachable.exit_code
     if Cause.NO_WORKER in parked:
         return NoWorker.exit_code
     return _SOME_FAILED if some_failed or job.safety is not Safety.SECURED else 0
-
-
-def _is_formattable(wiring: Wiring, db: sqlite3.Connection, job: Job) -> bool | None:
-    """Whether a card may be formatted, as the configuration is now; None where no originals are to be in a bucket."""
-    cloud = wiring.cloud
-    if cloud is None or not cloud.original_kinds:
-        return None
-    if job.confirmed_at is None:
-        return False
-    return not objects.list_unconfirmed(db, cloud.place, job.id, cloud.original_kinds)
 
 
 def _find_newest_session(db: sqlite3.Connection, job_id: JobId) -> str | None:
@@ -129,7 +121,12 @@ def _find_newest_session(db: sqlite3.Connection, job_id: JobId) -> str | None:
 def _describe_bucket(wiring: Wiring, job: Job) -> dict[str, Any]:
     """The link to a job's gallery in a bucket, once there is one. `released` is false while it waits for a person."""
     cloud = wiring.cloud
-    described: dict[str, Any] = {"link": None, "link_expires": None, "released": None}
+    described: dict[str, Any] = {
+        "link": None,
+        "link_expires": None,
+        "link_expires_assumed": False,
+        "released": None,
+    }
     if cloud is None or job.session_id is None:
         return described
     with wiring.database.read() as db:
@@ -138,6 +135,7 @@ def _describe_bucket(wiring: Wiring, job: Job) -> dict[str, Any]:
     if found is not None and found.link is not None:
         fields = link_fields(cloud, found, found.link)
         described |= {"link": fields["link"], "link_expires": fields["expires"]}
+        described["link_expires_assumed"] = fields["expires_assumed"]
     return described
 
 

@@ -234,6 +234,17 @@ def _tell_gallery(wiring: Wiring, session: SessionId) -> None:
             _tell_complete(wiring, job)
 
 
+def _say_where(wiring: Wiring, job: Job) -> str:
+    """How a person comes to see a gallery, or lets others see it."""
+    cloud = wiring.cloud
+    if cloud is not None and job.session_id is not None:
+        with wiring.database.read() as db:
+            gallery = galleries.find_gallery(db, job.session_id, cloud.place)
+        if gallery is not None and not gallery.released:
+            return f"it goes to the bucket once you say so: ghostroll publish {job.id}"
+    return f"Link ready: ghostroll link {job.id}"
+
+
 def _tell_complete(wiring: Wiring, job: Job) -> None:
     with wiring.database.read() as db:
         pictures = picture_rows.tally_pictures(db, job.id)
@@ -261,17 +272,17 @@ def _tell_complete(wiring: Wiring, job: Job) -> None:
         )
     wiring.log.info(
         f"{job.volume.label}: gallery complete with {say_count(pictures.shown, 'picture')};"
-        f" Link ready: ghostroll link {job.id}",
+        f" {_say_where(wiring, job)}",
         **_name(job),
         stage=Stage.PUBLISH,
         pictures=pictures.shown,
     )
 
 
-def say_link_end(expires: datetime | None, job: JobId) -> str:
+def say_link_end(expires: datetime | None, job: JobId, *, is_assumed: bool) -> str:
     """The sentence beside a link, for whoever it is sent to and whoever sent it."""
     return (
-        f"This link {say_end(expires)}. It can't be prolonged: 'ghostroll link {job}' makes a new one. Whoever has it"
+        f"This link {say_end(expires, is_assumed=is_assumed)}. It can't be prolonged: 'ghostroll link {job}' makes a new one. Whoever has it"
         " sees the pictures."
     )
 

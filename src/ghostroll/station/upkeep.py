@@ -199,6 +199,7 @@ def link_fields(cloud: Cloud, gallery: PlacedGallery, signed: Signed) -> dict[st
         "target": "s3",
         "link": link.address,
         "expires": None if local is None else local.isoformat(timespec="seconds"),
+        "expires_assumed": link.is_assumed,
         "public": cloud.is_public,
     }
 
@@ -228,6 +229,7 @@ def describe_gallery(db: sqlite3.Connection, library: bytes, job_id: JobId) -> d
         "target": "folder",
         "link": "file://" + quote_from_bytes(index),
         "expires": None,
+        "expires_assumed": False,
         "public": False,
     }
 
