@@ -3,7 +3,8 @@
 import ast
 from pathlib import Path
 
-OF_BUCKET = ("upload.", "stream.", "link.", "confirmed.")  # reached only where there is one
+OF_HEALING = ("heal.",)  # reached only by `verify --heal`
+OF_BUCKET = ("upload.", "stream.", "link.", "confirmed.", *OF_HEALING)  # reached only where there is one
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "ghostroll"
 
 

@@ -116,3 +116,8 @@ def check_session(session: Path) -> None:
         there = set(os.listdir(session / folder)) if gallery["items"] else set()
         assert shown == there, f"{folder} holds {there}, the gallery shows {shown}"
     assert gallery["session"].encode() in (session / "index.html").read_bytes()
+
+
+def check_sums(session: Path) -> None:
+    """`sha256sum -c` passes."""
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=session, check=True)

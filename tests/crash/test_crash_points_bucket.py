@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from bucket_promises import check_bucket
 from crash_card import make_crash_card
-from crash_points import OF_BUCKET, find_points
+from crash_points import OF_BUCKET, OF_HEALING, find_points
 from PIL import Image
 from promises import check_always, check_finished
 from running import KILLED, environment, run_command
 from stores import Store
 
-POINTS = [point for point in find_points() if point.startswith(OF_BUCKET)]
+POINTS = [
+    point for point in find_points() if point.startswith(OF_BUCKET) and not point.startswith(OF_HEALING)
+]
 BEFORE_ANY_UPLOAD = [
     "session.synced",
     "library.renamed",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commanding import Person, make_person
-from promises import ask, check_always, check_finished, list_originals
+from promises import ask, check_always, check_finished, check_sums, list_originals
 from running import check_sentence, finish_command, start_command, wait_until
 
 PHOTO = "DCIM/100CANON/IMG_0002.JPG"
@@ -33,11 +33,6 @@ def read_gallery(person: Person) -> list[str]:
     gallery = json.loads((person.find_session() / "gallery.json").read_bytes())
     assert gallery["state"] == "complete"
     return [item["name"] for item in gallery["items"]]
-
-
-def check_sums(session: Path) -> None:
-    """`sha256sum -c` passes."""
-    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=session, check=True)
 
 
 def test_retry_heals(unhappy: Person) -> None:

@@ -30,6 +30,7 @@ from ghostroll.library.manifest import describe_path
 from ghostroll.model import Job, JobId, Safety
 from ghostroll.observe.wording import say_bytes, say_count, say_name
 from ghostroll.station.adopt import adopt_sessions
+from ghostroll.station.healing import Healing
 from ghostroll.station.run import INTERRUPTED, run_ingest, run_leftovers
 from ghostroll.station.summary import Moments, Summary, summarize
 from ghostroll.station.upkeep import close_job, require_job, revive_job, verify_library
@@ -114,11 +115,17 @@ def verify(
     everything: Annotated[
         bool, typer.Option("--all", help="The whole library; so without a job, too.")
     ] = False,
+    heal: Annotated[
+        bool,
+        typer.Option(
+            "--heal", help="Bring damaged and missing files back from the bucket, where it has them."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read the library again and compare every byte with its checksum.
 
-    Finds damaged, missing, unreadable and foreign files, and ends with exit code 3 if there are any.
+    Finds damaged, missing, unreadable and foreign files, and ends with exit code 3 if there are any. With --heal the originals that are in the bucket take the place of what is damaged or missing, each only if it has the very bytes that were secured; what was damaged is kept in .ghostroll/aside. Then exit code 3 is for what is left, 6 for a bucket that refused or could not be reached.
 
     Example: ghostroll verify --all
     """
@@ -138,6 +145,7 @@ def verify(
             if stopped.is_set():
                 raise Stopped("stopped before everything was read")
 
+        healing = Healing(station.wiring, check) if heal else None
         try:
             for checked in verify_library(
                 station.wiring,
@@ -148,11 +156,28 @@ def verify(
                 files += 1
                 size += checked.size
                 if checked.finding is not None:
-                    found.append({**describe_path("path", checked.path), "finding": checked.finding})
+                    finding: dict[str, Any] = {
+                        **describe_path("path", checked.path),
+                        "finding": checked.finding,
+                    }
+                    found.append(finding)
+                    if healing is not None and checked.asset is not None:
+                        why = healing.heal(checked.asset)
+                        finding |= {"healed": why is None, "why": why}
         except Stopped:
             pass
-    _print_findings(console, found, files, size, as_json=as_json, stopped=stopped.is_set())
-    raise typer.Exit(INTERRUPTED if stopped.is_set() else _SOME_FAILED if found else 0)
+        cloud = station.wiring.cloud
+        offer = not heal and cloud is not None and bool(cloud.original_kinds)
+    _print_findings(console, found, files, size, as_json=as_json, stopped=stopped.is_set(), offer=offer)
+    raise typer.Exit(INTERRUPTED if stopped.is_set() else _choose_exit_code(found, healing))
+
+
+def _choose_exit_code(found: list[dict[str, Any]], healing: Healing | None) -> int:
+    """0 where nothing is left, the bucket's own where it was in the way, else 3."""
+    if all(finding.get("healed", False) for finding in found):
+        return 0
+    trouble = None if healing is None else healing.trouble
+    return _SOME_FAILED if trouble is None else trouble.exit_code
 
 
 def adopt(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
@@ -189,7 +214,14 @@ def _bar(console: Console, *, quiet: bool) -> Progress:
 
 
 def _print_findings(
-    console: Console, found: list[dict[str, Any]], files: int, size: int, *, as_json: bool, stopped: bool
+    console: Console,
+    found: list[dict[str, Any]],
+    files: int,
+    size: int,
+    *,
+    as_json: bool,
+    stopped: bool,
+    offer: bool,
 ) -> None:
     if as_json:
         typer.echo(
@@ -197,12 +229,19 @@ def _print_findings(
         )
         return
     for finding in found:
-        console.print(
-            Text(f"{finding['finding']:<10} {say_name(finding['path'])}", style="bold red"), soft_wrap=True
-        )
-    verdict = f"{say_count(len(found), 'finding')}" if found else "every one as it was secured"
-    if any(finding["finding"] in ("damaged", "missing") for finding in found):
+        is_healed = finding.get("healed", False)
+        end = ": healed from the bucket" if is_healed else ""
+        if finding.get("why"):
+            end = f": not healed: {say_name(finding['why'])}"
+        line = f"{finding['finding']:<10} {say_name(finding['path'])}{end}"
+        console.print(Text(line, style="green" if is_healed else "bold red"), soft_wrap=True)
+    left = [finding for finding in found if not finding.get("healed", False)]
+    verdict = say_count(len(found), "finding") if found else "every one as it was secured"
+    if len(left) < len(found):
+        verdict += f", {len(found) - len(left)} healed from the bucket"
+    if any(finding["finding"] in ("damaged", "missing") for finding in left):
         verdict += ": put the card in again, and what is damaged or missing is copied anew"
+        verdict += "; 'ghostroll verify --heal' brings back what is in the bucket" if offer else ""
     if stopped:
         verdict += "; stopped before the end"
     console.print(Text(f"{say_count(files, 'file')}, {say_bytes(size)} looked at: {verdict}"), soft_wrap=True)

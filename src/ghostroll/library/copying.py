@@ -30,7 +30,8 @@ from ghostroll.library.durable import (
     sync_file,
     write_all,
 )
-from ghostroll.library.identity import ASIDE, INCOMING
+from ghostroll.library.healing import set_aside
+from ghostroll.library.identity import INCOMING
 from ghostroll.library.layout import vary_place
 from ghostroll.model import Asset, Sha256, Source
 
@@ -335,14 +336,7 @@ class Copier:
             return False
 
     def _set_aside(self, root: int, path: bytes, why: str) -> None:
-        name = ASIDE + b"/%d-" % self._now() + os.path.basename(path)[-200:]
-        for place in vary_place(name):
-            try:
-                rename_into_place(root, path, place)
-            except FileExistsError:
-                continue
-            break
-        self._folders.sync(root, [ASIDE])
+        set_aside(root, self._folders, path, self._now())
         self._records.notice(why, path)
 
     def _sync_places(self, root: int, fates: Sequence[Copied]) -> None:

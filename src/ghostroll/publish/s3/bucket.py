@@ -9,6 +9,7 @@ from ghostroll.errors import GhostrollError
 from ghostroll.model import Sha256
 from ghostroll.publish.s3 import signing
 from ghostroll.publish.s3.confirming import Confirmation
+from ghostroll.publish.s3.fetching import fetch_object
 from ghostroll.publish.s3.keys import Headers
 from ghostroll.publish.s3.line import Check, Line, Progress
 from ghostroll.publish.s3.multipart import put_in_parts
@@ -110,6 +111,15 @@ class Bucket:
         return put_chunks(
             self._line, key, chunks, headers, part_bytes=STREAM_PART_BYTES, check=check, progress=progress
         )
+
+    def fetch(
+        self, key: str, size: int, sink: Callable[[memoryview], None], *, check: Check = _never
+    ) -> None:
+        """Hand the first `size` bytes of an object to `sink`, in order; fewer where there are no more.
+
+        Raises NotThere too, and what `sink` raises.
+        """
+        fetch_object(self._line, key, size, sink, check=check)
 
     def sign(self, key: str, *, at: datetime, seconds: int, filename: str | None = None) -> str:
         """A presigned address to read an object, valid from `at` for `seconds`; to store it as `filename`, if given.

@@ -126,6 +126,8 @@ class Line:
         try:
             with self._checking(check):
                 answer: dict[str, Any] = getattr(client, operation)(**parameters)
+                if operation == "get_object":  # read here, where a line that fails gets its sentence
+                    answer["Body"] = answer["Body"].read()
         except Cut as cut:
             failure = cut.reason
         except (BotoCoreError, ClientError, ResponseParserError) as error:

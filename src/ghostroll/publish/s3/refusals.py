@@ -185,6 +185,8 @@ def _refuse_line(error: Exception, place: Place) -> GhostrollError:  # noqa: PLR
             )
         case known.ConnectionClosedError() | known.EndpointConnectionError() | known.HTTPClientError():
             return TargetUnreachable(f"{_say_line(error, host)}; {goes_on}.")
+        case known.IncompleteReadError():
+            return TargetUnreachable(f"The connection to {host} was cut; {goes_on}.")
         case ResponseParserError():
             return say_no_store(place)
         case _ if _is_about_credentials(error):
