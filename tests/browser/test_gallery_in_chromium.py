@@ -82,6 +82,17 @@ def test_lightbox_is_worked_by_keys(browser: Chrome, album: Album) -> None:
     assert not ask_page(browser, "document.querySelector('#lightbox').open")
 
 
+def test_neighbours_are_loaded_ahead(browser: Chrome, album: Album, site: Site) -> None:
+    """While a picture is looked at, the next one and the one before are loaded, and no others."""
+    album.add_day("2026-11-21", 7)
+    album.publish()
+    browser.get(site.url)
+    open_tile(browser, 3)
+    shown = [f"/{album.items[number].share}" for number in (2, 3, 4)]
+    wait_for(browser, lambda _: set(shown) <= set(site.asked))
+    assert {path for path in site.asked if "/share/" in path} == set(shown)
+
+
 def test_focus_stays_inside_the_lightbox(browser: Chrome, album: Album) -> None:
     """However often Tab is pressed, nothing behind the open picture gets the focus."""
     album.add_day("2026-11-21", 3)
