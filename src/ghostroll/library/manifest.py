@@ -42,30 +42,48 @@ def build_sha256sums(assets: Iterable[Asset], session: str) -> bytes:
 
 
 def build_manifest(session: Session, jobs: Sequence[tuple[Job, Sequence[Entry]]]) -> bytes:
-    """Every source of every job of a session, with where its bytes are; enough to rebuild the ledger."""
-    document = {
-        "version": VERSION,
-        "session": session.name,
-        "created": session.created_at,
-        "jobs": [
-            {
-                "job": job.id,
-                "safety": job.safety,
-                "created": job.created_at,
-                "secured": job.secured_at,
-                "folder": job.folder,
-                "volume": {
-                    "uuid": job.volume.uuid,
-                    "label": job.volume.label,
-                    "size": job.volume.size,
-                    "filesystem": job.volume.filesystem,
-                },
-                "sources": [_describe(entry) for entry in entries],
-            }
-            for job, entries in jobs
-        ],
+    """Every source of every job of a session, with where its bytes are; enough to rebuild the ledger.
+
+    One JSON object, a source on each line, so that it can be searched line by line. It is put together piece by
+    piece: the objects of ten thousand sources at once would be the largest thing in the daemon's memory.
+    """
+    document = bytearray(
+        _open_list({"version": VERSION, "session": session.name, "created": session.created_at}, "jobs")
+    )
+    for number, (job, entries) in enumerate(jobs):
+        document += b",\n" if number else b"\n"
+        document += _open_list(_describe_job(job), "sources")
+        for place, entry in enumerate(entries):
+            document += b",\n" if place else b"\n"
+            document += _encode(_describe(entry))
+        document += b"\n]}"
+    document += b"\n]}\n"
+    return bytes(document)
+
+
+def _open_list(fields: Mapping[str, Any], key: str) -> bytes:
+    """An object in JSON up to the start of a list, its last field; both are closed by `]}`."""
+    return _encode(fields)[:-1] + b", " + _encode(key) + b": ["
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogateescape")
+
+
+def _describe_job(job: Job) -> dict[str, Any]:
+    return {
+        "job": job.id,
+        "safety": job.safety,
+        "created": job.created_at,
+        "secured": job.secured_at,
+        "folder": job.folder,
+        "volume": {
+            "uuid": job.volume.uuid,
+            "label": job.volume.label,
+            "size": job.volume.size,
+            "filesystem": job.volume.filesystem,
+        },
     }
-    return json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "surrogateescape") + b"\n"
 
 
 def _describe(entry: Entry) -> dict[str, Any]:

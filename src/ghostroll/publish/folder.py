@@ -13,7 +13,6 @@ def publish_to_folder(session_dir: bytes | str, gallery: Gallery) -> None:
     On return both would survive a power cut. Raises OSError as it comes; the old files are then still
     there, and whole. The caller publishes one session's galleries in their order: the last one stays.
     """
-    replace_files(
-        os.fsencode(session_dir),
-        {b"gallery.json": build_gallery_json(gallery), b"index.html": render_index(gallery)},
-    )
+    document = build_gallery_json(gallery)
+    page = render_index(gallery, document=document)
+    replace_files(os.fsencode(session_dir), {b"gallery.json": document, b"index.html": page})

@@ -17,6 +17,7 @@ from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
+from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -74,46 +75,54 @@ def build_gallery_json(gallery: Gallery) -> bytes:
 
     Half a surrogate pair, which UTF-8 can't hold, becomes U+FFFD.
     """
-    document = {
+    start = {
         "version": VERSION,
         "session": gallery.session,
         "state": gallery.state.value,
         "total": gallery.total,
-        "items": [
-            {
-                "name": item.name,
-                "taken": item.taken,
-                "camera": item.camera,
-                "caption": item.caption,
-                "kind": item.kind.value,
-                "share": item.share,
-                "thumb": item.thumb,
-                "width": item.width,
-                "height": item.height,
-                **({} if item.original is None else {"original": item.original}),
-            }
-            for item in order_items(gallery.items)
-        ],
-        "failed": [{"name": failure.name, "error": failure.error} for failure in gallery.failed],
+    }
+    end: dict[str, Any] = {
+        "failed": [{"name": failure.name, "error": failure.error} for failure in gallery.failed]
     }
     if gallery.archive is not None:
-        document["archive"] = {"address": gallery.archive, "bytes": gallery.archive_bytes}
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return _encode(text.translate(_ESCAPES))
+        end["archive"] = {"address": gallery.archive, "bytes": gallery.archive_bytes}
+    # Piece by piece: the objects of ten thousand pictures at once would be many times the text.
+    items = b",".join(_dump(_describe(item)) for item in order_items(gallery.items))
+    return b"".join((_dump(start)[:-1], b',"items":[', items, b"],", _dump(end)[1:]))
 
 
-def render_index(gallery: Gallery, address: str | None = None) -> bytes:
+def _describe(item: GalleryItem) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "taken": item.taken,
+        "camera": item.camera,
+        "caption": item.caption,
+        "kind": item.kind.value,
+        "share": item.share,
+        "thumb": item.thumb,
+        "width": item.width,
+        "height": item.height,
+        **({} if item.original is None else {"original": item.original}),
+    }
+
+
+def _dump(value: object) -> bytes:
+    return _encode(json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES))
+
+
+def render_index(gallery: Gallery, address: str | None = None, *, document: bytes = b"") -> bytes:
     """`index.html`: one page that needs no other file but the pictures. Asks nothing of any other host.
 
-    Without an address, `gallery.json` stands inside: the page works from file:// and without script,
+    Without an address, `gallery.json` stands inside, which is `document` where it was built already: the page works from file:// and without script,
     then as a plain list. With one, the page is a shell of fixed size that asks that address, of its own
     origin, for `gallery.json`: of the gallery it holds the session's name alone.
     """
     shell = address is not None
     shown = replace(gallery, state=Publication.LIVE, total=0, items=(), failed=(), archive=None)
     gallery = shown if shell else gallery
+    document = build_gallery_json(gallery) if shell or not document else document
     days = [taken.date() for item in gallery.items if (taken := parse_taken(item.taken))]
-    page = _load_template().render(
+    page = _load_template().generate(
         gallery=gallery,
         address=address,
         days=list(_group_days(order_items(gallery.items))),
@@ -123,14 +132,14 @@ def render_index(gallery: Gallery, address: str | None = None) -> bytes:
         failed=say_failed(gallery),
         archive=gallery.archive and shown_address(gallery.archive),
         archive_words=say_archive(gallery),
-        json=Markup(build_gallery_json(gallery).decode()),  # noqa: S704  # no <, > or & is left in it
+        json=Markup(document.decode()),  # noqa: S704  # no <, > or & is left in it
         policy=_policy(from_disk=not shell),
         style=Markup(_load_style()),  # noqa: S704  # our own file
         script=Markup(_load_script()),  # noqa: S704  # our own files
         shown=shown_address,
         video=Kind.VIDEO,
     )
-    return _encode(page)
+    return b"".join(map(_encode, page))
 
 
 def relative_url(path: str) -> str:
