@@ -55,14 +55,16 @@ NAMES = tuple(
 LABEL = b"<svg onload=window.hurt=9>\x1b]0;owned\x07\n\xe9=1+1"
 
 
-def fill_card(place: Path) -> Path:
-    """A card of such names: whole pictures in one folder, what only is called so in another."""
+def fill_card(place: Path, *, good: bool = True) -> Path:
+    """A card of such names: what only is called a picture in one folder, and, where wanted, real ones in another."""
     card = Path(os.fsdecode(os.fsencode(place) + b"/" + LABEL))
-    (card / "GOOD").mkdir(parents=True)
-    (card / "BAD").mkdir()
+    (card / "BAD").mkdir(parents=True)
     for number, name in enumerate(NAMES):
-        write_photo(card / "GOOD" / os.fsdecode(name), number)
         (card / "BAD" / os.fsdecode(name)).write_bytes(b"no picture %d" % number)
+    if good:
+        (card / "GOOD").mkdir()
+        for number, name in enumerate(NAMES):
+            write_photo(card / "GOOD" / os.fsdecode(name), number)
     return card
 
 

@@ -54,20 +54,15 @@ def test_the_terminal_obeys_nothing(ingested: Run, env: dict[str, str]) -> None:
     """Whatever a command prints for people holds no control character, no invisible letter and no forged line."""
     check_text(ingested.out)
     check_text(ingested.err)
-    assert "[bold red]markup[reverse]" in run_command(env, "show", "1", "--files").out
-    for arguments in (
-        ("status",),
-        ("jobs",),
-        ("show", "1"),
-        ("show", "1", "--files"),
-        ("verify", "--all"),
-        ("retry", "1"),
-    ):
+    said = ""
+    for arguments in (("status",), ("jobs",), ("retry", "1"), ("show", "1", "--files")):
         run = run_command(env, *arguments)
         check_sentence(run)
         assert run.code in (0, 3), (arguments, run.err)
         check_text(run.out)
         check_text(run.err)
+        said += run.out
+    assert said.count("[bold red]markup[reverse]") >= 2
     count("hostile names: on a terminal", len(NAMES) * 2)
 
 
@@ -114,7 +109,7 @@ def test_renditions_stay_where_they_belong(place: Path) -> None:
 def test_a_real_terminal_with_bars_obeys_nothing(tmp_path: Path, env: dict[str, str]) -> None:
     """Where progress is drawn, what the names say stays out of it."""
     ours, theirs = pty.openpty()
-    card = fill_card(tmp_path / "card")
+    card = fill_card(tmp_path / "card", good=False)
     own = env | {"GHOSTROLL_LIBRARY__PATH": str(tmp_path / "library"), "TERM": "xterm-256color"}
     with subprocess.Popen(
         command("ingest", card), env=own, stdin=theirs, stdout=theirs, stderr=theirs
@@ -124,7 +119,7 @@ def test_a_real_terminal_with_bars_obeys_nothing(tmp_path: Path, env: dict[str, 
         os.close(ours)
     assert process.returncode == 3
     text = said.decode("utf-8", "replace")
-    assert "SECURED: 78 files" in text
+    assert "SECURED: 39 files" in text
     for order in (
         "\x1b]0;",
         "\x1b]8;;http",
@@ -139,7 +134,7 @@ def test_a_real_terminal_with_bars_obeys_nothing(tmp_path: Path, env: dict[str, 
     ):
         assert order not in text, repr(order)
     assert find_forged_lines(text.replace("\r", "\n")) == []
-    count("hostile names: on a terminal with progress bars", len(NAMES) * 2)
+    count("hostile names: on a terminal with progress bars", len(NAMES))
 
 
 def read_terminal(descriptor: int) -> bytes:
@@ -155,7 +150,7 @@ def test_the_daemons_log_and_status_are_clean(tmp_path: Path) -> None:
     env = environment(tmp_path, tmp_path / "library") | {"GHOSTROLL_LOG__LEVEL": "debug", "LC_ALL": "C.UTF-8"}
     env |= {"GHOSTROLL_CARDS__MOUNT_ROOTS": json.dumps([str(tmp_path / "mounts")])}
     (tmp_path / "mounts").mkdir()
-    card = fill_card(tmp_path / "card")
+    card = fill_card(tmp_path / "card", good=False)
     daemon = RunningDaemon(tmp_path / "daemon", env)
     try:
         daemon.wait_ready()
@@ -175,4 +170,4 @@ def test_the_daemons_log_and_status_are_clean(tmp_path: Path) -> None:
         for value in line.values():
             assert find_orders(str(value)) == [], line
             assert "\n" not in str(value), line
-    count("hostile names: in the daemon's log", len(NAMES) * 2)
+    count("hostile names: in the daemon's log", len(NAMES))
