@@ -85,8 +85,12 @@ class Disks:
         mib: int,
         files: Mapping[str, bytes] | None = None,
         bad: Mapping[str, int] | None = None,
+        more: str = "",
     ) -> Path:
-        """An image of a filesystem with these files. `bad` names files or folders and which block of them is beyond `cut`."""
+        """An image of a filesystem with these files. `bad` names files or folders and which block of them is beyond `cut`.
+
+        `more` are further features of the filesystem.
+        """
         content = self._folder / f"{label}.content"
         content.mkdir(parents=True)
         for name, data in (files or {}).items():
@@ -104,7 +108,7 @@ class Disks:
             "-b",
             str(_BLOCK),
             "-O",
-            _PLAIN,
+            f"{_PLAIN},{more}" if more else _PLAIN,
             "-L",
             label,
             "-d",
@@ -116,12 +120,12 @@ class Disks:
             run("debugfs", "-w", "-R", f'sif "/{name}" block[{block}] {last - number}', image)
         return image
 
-    def mount(self, image: Path, *, read_only: bool) -> Disk:
-        """Put an image into a slot and mount it."""
+    def mount(self, image: Path, *, read_only: bool, option: str = "rw") -> Disk:
+        """Put an image into a slot and mount it, a writable one with this option."""
         point = self._folder / image.stem
         point.mkdir(exist_ok=True)
         device = run("losetup", "--find", "--show", *(["--read-only"] if read_only else []), image)
-        run("mount", "-o", "ro,noload" if read_only else "rw", device, point)
+        run("mount", "-o", "ro,noload" if read_only else option, device, point)
         disk = Disk(image, point, device)
         self._made.append(disk)
         return disk

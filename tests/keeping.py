@@ -40,10 +40,12 @@ class Ledger:
         """Where a source goes."""
         return self.session.encode() + b"/originals/CARD/" + source.path
 
-    def open_source(self, source: Source) -> contextlib.AbstractContextManager[int]:
+    def open_source(
+        self, source: Source, *, around_cache: bool = False
+    ) -> contextlib.AbstractContextManager[int]:
         """The card's real file."""
         self.opened.append(source.path)
-        return open_source(self.medium, source)
+        return open_source(self.medium, source, around_cache=around_cache)
 
     def notice(self, sentence: str, path: bytes) -> None:
         """Keep what was said."""

@@ -36,6 +36,8 @@ class TransientError(GhostrollError):
     """May well work next time: try again later."""
 
     exit_code = 2  # where it ends the program: the machine at hand has to be looked at
+    # What its task waits for once it was tried often enough; None leaves that to the stage.
+    waits_for: Cause | None = None
 
 
 class PermanentError(GhostrollError):
@@ -90,6 +92,12 @@ class LibraryNotThere(ParkError):
 
     exit_code = 2
     cause = Cause.LIBRARY_GONE
+
+
+class LibraryFailing(TransientError):
+    """The library's disk has failed at something: try again, then wait for the disk. No card and no picture is to blame."""
+
+    waits_for = Cause.LIBRARY_GONE
 
 
 class NoWorker(ParkError):

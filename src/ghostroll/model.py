@@ -68,7 +68,7 @@ class Cause(StrEnum):
     CARD_GONE = "card-gone"  # the card to come back
     UNREADABLE = "unreadable"  # `ghostroll retry`, after the card was cleaned
     NO_SPACE = "no-space"  # room on the library's disk
-    LIBRARY_GONE = "library-gone"  # the library's disk to be mounted
+    LIBRARY_GONE = "library-gone"  # the library's disk to be there and to take what is written
     NETWORK_DOWN = "network-down"  # the bucket to be reachable
     TARGET = "target"  # the place of the gallery to be writable: a folder's rights, a bucket's credentials or quota
     CLOCK_UNSET = "clock-unset"  # the machine's clock to be right

@@ -1,5 +1,7 @@
 """What becomes of a task after its run, decided without a thread or a database."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from ghostroll.errors import (
     CardGone,
     GhostrollError,
     InnocentError,
+    LibraryFailing,
     LibraryNotThere,
     NoSpace,
     PermanentError,
@@ -146,6 +149,14 @@ def test_attempts_run_out(allowed: int, tried: int, may_die: bool) -> None:
         assert settlement.state is TaskState.DEAD
     else:
         assert (settlement.state, settlement.cause) == (TaskState.PARKED, Cause.NETWORK_DOWN)
+
+
+@given(policies)
+def test_a_disk_that_fails_is_waited_for(policy: Policy) -> None:
+    """What the library's disk spoilt too often waits for the disk: no picture dies of it, and no card is to blame."""
+    settlement = decide(LibraryFailing("x"), replace(policy, attempts=1))
+    assert (settlement.state, settlement.cause) == (TaskState.PARKED, Cause.LIBRARY_GONE)
+    assert settlement.charged
 
 
 def test_without_a_bound_nothing_is_given_up() -> None:

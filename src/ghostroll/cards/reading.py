@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -39,8 +40,8 @@ def open_below(root: bytes, path: bytes, flags: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def open_source(medium: Medium, source: Source) -> Iterator[int]:
-    """A card's file for reading from its start to its end.
+def open_source(medium: Medium, source: Source, *, around_cache: bool = False) -> Iterator[int]:
+    """A card's file for reading from its start to its end; `around_cache`: whatever was read of it before.
 
     Leaving without an error vouches that the whole file was read, that it is as the inventory has it,
     and that the card is still the same one. Raises SourceUnreadable for a trouble of this file,
@@ -49,6 +50,8 @@ def open_source(medium: Medium, source: Source) -> Iterator[int]:
     try:
         with open_below(medium.root, source.path, _FILE) as descriptor:
             _check_same(os.fstat(descriptor), source)
+            if around_cache:
+                _leave_cache(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
             yield descriptor
             if os.lseek(descriptor, 0, os.SEEK_CUR) != source.size:
@@ -61,6 +64,13 @@ def open_source(medium: Medium, source: Source) -> Iterator[int]:
         medium.check_present()
         raise SourceUnreadable(_explain(error)) from error
     medium.check_present()
+
+
+def _leave_cache(descriptor: int) -> None:
+    """Have what is read come from the medium. Where a filesystem knows no O_DIRECT, by advice alone."""
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_DIRECT)
 
 
 def read_heads(medium: Medium, paths: Iterable[bytes], size: int) -> Iterator[bytes | None]:

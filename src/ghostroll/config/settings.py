@@ -145,6 +145,7 @@ class Copy:
     """How bytes get from the card to the library. A batch ends at its files or its MiB."""
 
     trust_known: Flag = True
+    reread_source: Flag = False
     chunk_kib: Annotated[Whole, Interval(ge=64, le=8192)] = 1024
     threads_per_card: Annotated[Whole, Interval(ge=1, le=4)] = 2
     batch_files: Annotated[Whole, Interval(ge=1, le=200)] = 32

@@ -54,6 +54,9 @@ class Queue(Protocol):
     def next_due(self, crew: "Crew") -> float | None:
         """When the next ready task of a crew may be claimed (boot-time seconds), None for none."""
 
+    def is_lost(self, error: Exception) -> bool:
+        """Whether an error says that the ledger itself can't be used: no task is to blame, and none can be settled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Crew:
@@ -242,7 +245,7 @@ class CrewThread(threading.Thread):
         return []
 
     def _attempt(self, work: Work, tasks: Sequence[Task]) -> Sequence[Outcome]:
-        """The one place that catches everything."""
+        """The one place that catches everything but the loss of the ledger."""
         if self._stopping.is_set():
             return [Outcome(task, error=Stopped("stopped before it began")) for task in tasks]
         try:
@@ -250,6 +253,8 @@ class CrewThread(threading.Thread):
         except GhostrollError as error:
             return [Outcome(task, error=error) for task in tasks]
         except Exception as bug:
+            if self._queue.is_lost(bug):
+                raise
             log.exception("a bug in stage %s", self._crew.stage)
             unexpected = TransientError(f"unexpected {type(bug).__name__}: {bug}")
             return [Outcome(task, error=unexpected) for task in tasks]

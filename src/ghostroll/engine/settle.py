@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from ghostroll.errors import GhostrollError, ParkError, Verdict
+from ghostroll.errors import GhostrollError, ParkError, TransientError, Verdict
 from ghostroll.model import Cause, Task, TaskState
 
 # Written to the ledger in the same transaction that settles the task. Its argument is that transaction.
@@ -27,7 +27,7 @@ class Outcome:
 class Policy:
     """How patient a stage is. `attempts` None means that it never gives up.
 
-    A task that is given up dies where `may_die`, else it waits as parked for `waits_for`.
+    A task that is given up waits for what its error names; else it dies where `may_die`, or waits for `waits_for`.
     """
 
     attempts: int | None = None
@@ -64,7 +64,8 @@ def settle_outcome(outcome: Outcome, policy: Policy, *, now: float, jitter: floa
             return _give_up(task, text, policy)
         case Verdict.RETRY:
             if policy.attempts is not None and task.attempts + 1 >= policy.attempts:
-                return _give_up(task, text, policy)
+                waits_for = error.waits_for if isinstance(error, TransientError) else None
+                return _give_up(task, text, policy, waits_for)
             wait = wait_before_retry(task.attempts, jitter)
             return Settlement(task, TaskState.READY, charged=True, due=now + wait, error=text)
         case _:
@@ -77,7 +78,8 @@ def wait_before_retry(attempts: int, jitter: float) -> float:
     return longest * (0.5 + jitter / 2)
 
 
-def _give_up(task: Task, text: str, policy: Policy) -> Settlement:
-    if policy.may_die:
+def _give_up(task: Task, text: str, policy: Policy, waits_for: Cause | None = None) -> Settlement:
+    if policy.may_die and waits_for is None:
         return Settlement(task, TaskState.DEAD, charged=True, error=text)
-    return Settlement(task, TaskState.PARKED, charged=True, cause=policy.waits_for, error=text)
+    cause = waits_for or policy.waits_for
+    return Settlement(task, TaskState.PARKED, charged=True, cause=cause, error=text)

@@ -13,7 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ghostroll.errors import GhostrollError, NoSpace, SourceUnreadable, Stopped, TransientError
+from ghostroll.errors import (
+    GhostrollError,
+    LibraryFailing,
+    NoSpace,
+    SourceUnreadable,
+    Stopped,
+    TransientError,
+)
 from ghostroll.faults import crash_point
 from ghostroll.library.durable import (
     Content,
@@ -83,8 +90,13 @@ class Records(Protocol):
     def place(self, source: Source) -> bytes:
         """Where this source's original goes; makes the session where there is none yet."""
 
-    def open_source(self, source: Source) -> contextlib.AbstractContextManager[int]:
-        """The card's file, open for reading. Leaving it without an error vouches that the bytes were the card's."""
+    def open_source(
+        self, source: Source, *, around_cache: bool = False
+    ) -> contextlib.AbstractContextManager[int]:
+        """The card's file, open for reading. Leaving it without an error vouches that the bytes were the card's.
+
+        `around_cache`: read from the medium, whatever was read of it before.
+        """
 
     def notice(self, sentence: str, path: bytes) -> None:
         """Something a person should know."""
@@ -135,6 +147,7 @@ class CopyRules:
     keep_free: int
     reverify_seconds: int
     chunk: int = 1 << 20
+    reread: bool = False  # the card gives every file twice, and the same both times
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +225,7 @@ class Copier:
         return staged, failed
 
     def _read_one(self, root: int, source: Source) -> _Staged:
-        """Read a source once: into a temporary file and the hash."""
+        """Read a source: into a temporary file and the hash, and where that is wanted once more, to compare."""
         self._check_stop(0)
         with library_errors("asking for the free space"):
             free = os.fstatvfs(root)
@@ -231,11 +244,25 @@ class Copier:
                     check=self._check_progress(source),
                 )
                 crash_point("copy.read")
+            if self._rules.reread:
+                self._read_again(source, content)
             return _Staged(source, temp, target, content)
         except BaseException:
             os.close(target)
             remove_quietly(root, temp)
             raise
+
+    def _read_again(self, source: Source, content: Content) -> None:
+        """Let the card give the same bytes from its medium; TransientError where it gives others."""
+        with self._records.open_source(source, around_cache=True) as descriptor:
+            again = self._reader.read(
+                descriptor, sink=None, check=self._check_progress(source), until=source.size
+            )
+        if again != content:
+            raise TransientError(
+                "the card gives other bytes each time it is read: clean its contacts, try another reader, and run"
+                " 'ghostroll retry' with the card in"
+            )
 
     def _write(self, target: int, chunk: memoryview) -> None:
         with library_errors("writing"):
@@ -297,8 +324,8 @@ class Copier:
         sync_data(item.descriptor)
         crash_point("copy.reading_back")
         if read_content(root, item.temp, self._reader, check=self._check_stop) != item.content:
-            raise TransientError(
-                "the library's disk gave back other bytes than were written: check that disk"
+            raise LibraryFailing(
+                "the library's disk gave back other bytes than were written: check that disk and its cable"
             )
         crash_point("copy.read_back")
 

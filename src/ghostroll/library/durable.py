@@ -8,6 +8,7 @@ rename and fsync, and that a failed fsync may drop the very pages it failed on: 
 import contextlib
 import ctypes
 import errno
+import fcntl
 import hashlib
 import mmap
 import os
@@ -16,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ghostroll.errors import LibraryNotThere, NoSpace, SourceUnreadable, TransientError
+from ghostroll.errors import LibraryFailing, LibraryNotThere, NoSpace, SourceUnreadable
 from ghostroll.faults import crash_point
 from ghostroll.model import HEAD_BYTES, Sha256
 
@@ -48,7 +49,9 @@ def library_errors(doing: str) -> Iterator[None]:
             raise SourceUnreadable(
                 "its name or path is too long for the library's disk: copy this one by hand"
             ) from error
-        raise TransientError(f"{doing} failed on the library's disk: {error.strerror}") from error
+        raise LibraryFailing(
+            f"{doing} failed on the library's disk ({error.strerror}): check that disk and it goes on"
+        ) from error
 
 
 class ContentReader:
@@ -73,7 +76,7 @@ class ContentReader:
         """
         whole, head = hashlib.sha256(), hashlib.sha256()
         size = 0
-        while (until is None or size < until) and (count := os.readv(descriptor, [self._buffer])):
+        while (until is None or size < until) and (count := self._read_chunk(descriptor)):
             chunk = self._view[:count]
             whole.update(chunk)
             if size < HEAD_BYTES:
@@ -83,6 +86,17 @@ class ContentReader:
             size += count
             check(size)
         return Content(size, Sha256(whole.digest()), Sha256(head.digest()))
+
+    def _read_chunk(self, descriptor: int) -> int:
+        try:
+            return os.readv(descriptor, [self._buffer])
+        except OSError as error:
+            flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+            if error.errno != errno.EINVAL or not flags & os.O_DIRECT:
+                raise
+        # Behind a read that gave less than was asked for the place may be one that O_DIRECT does not take.
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+        return os.readv(descriptor, [self._buffer])
 
     def close(self) -> None:
         """Give the buffer back."""

@@ -1,6 +1,7 @@
 """The library has an identity, and nothing is written where it isn't found."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -23,6 +24,7 @@ HOME = b".ghostroll"
 INCOMING = HOME + b"/incoming"
 ASIDE = HOME + b"/aside"
 _MARKER = HOME + b"/library.json"
+_DISK_TROUBLES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})  # another folder there would do no better
 STRONG_FILESYSTEMS = frozenset({"ext4", "xfs", "btrfs"})
 
 
@@ -97,6 +99,9 @@ def open_library(
             f"the library {shown} is not there: mount its disk, or change library.path"
         ) from error
     except OSError as error:
+        if error.errno in _DISK_TROUBLES:
+            with library_errors("making the library's folder"):
+                raise
         raise UsageError(
             f"library.path {shown} can't be used ({error.strerror}): choose a folder that you may write"
         ) from error

@@ -5,6 +5,7 @@ FULL for the one commit before a promise is spoken. Durability per mode: sqlite.
 """
 
 import contextlib
+import errno
 import importlib.resources
 import os
 import sqlite3
@@ -17,6 +18,8 @@ from ghostroll.faults import crash_point
 from ghostroll.state.owner import make_state_folder
 
 _CHECKED_AT_EVERY_START = 32 * 2**20  # bytes; a larger file is checked after a crash only: it takes seconds
+_ROOM = 64 * 1024  # bytes; SQLite's shared memory grows by half of that
+_MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _MIGRATIONS = importlib.resources.files("ghostroll.state") / "migrations"
 
 
@@ -148,15 +151,32 @@ def _connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def _tell_full_disk(path: str) -> Iterator[None]:
-    """Turn SQLite's failures on a full disk into NoSpace. Its shared memory file fails there as an I/O error."""
+    """Turn SQLite's failures on a full disk into NoSpace.
+
+    Of a quota, and where its shared memory file doesn't fit, SQLite itself says that it is an I/O error.
+    """
     try:
         yield
     except sqlite3.OperationalError as error:
         code = _tell_code(error) or 0
-        free = os.statvfs(os.path.dirname(os.path.abspath(path))).f_bavail
-        if code == sqlite3.SQLITE_FULL or (code & 0xFF == sqlite3.SQLITE_IOERR and not free):
+        if code == sqlite3.SQLITE_FULL or (code & 0xFF in _MAYBE_FULL and _takes_no_more(path)):
             raise NoSpace(f"no space for the state at {path}: make room on its disk") from error
         raise
+
+
+def _takes_no_more(path: str) -> bool:
+    """Whether there is no room beside the state for this user. Free space as the filesystem tells it knows no quota."""
+    trial = path + ".trial"
+    try:
+        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, _ROOM)
+        finally:
+            os.close(descriptor)
+            os.unlink(trial)
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return False
 
 
 def _tell_code(error: sqlite3.Error) -> int | None:

@@ -42,6 +42,7 @@ class CopyWork:
             keep_free=settings.library.keep_free_mib << 20,
             reverify_seconds=settings.library.reverify_days * 86_400,
             chunk=settings.copy.chunk_kib << 10,
+            reread=settings.copy.reread_source,
         )
         self._copier = Copier(
             rules,
@@ -98,9 +99,11 @@ class CopyWork:
         session, folder = ensure_session(self._wiring, source.job_id)
         return place_original(session.name, folder, source.path)
 
-    def open_source(self, source: Source) -> contextlib.AbstractContextManager[int]:
+    def open_source(
+        self, source: Source, *, around_cache: bool = False
+    ) -> contextlib.AbstractContextManager[int]:
         """The card's file, vouched for when it is left without an error."""
-        return open_source(self._slot.medium, source)
+        return open_source(self._slot.medium, source, around_cache=around_cache)
 
     def notice(self, sentence: str, path: bytes) -> None:
         """Put something unusual down in the log."""

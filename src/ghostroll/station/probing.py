@@ -5,7 +5,8 @@ import sqlite3
 from collections.abc import Callable
 
 from ghostroll.engine.settle import Settlement
-from ghostroll.errors import LibraryNotThere
+from ghostroll.errors import LibraryFailing, LibraryNotThere, NoSpace
+from ghostroll.library.trial import try_writing
 from ghostroll.model import Cause, GalleryId, Stage, Task, TaskState
 from ghostroll.observe.wording import say_count
 from ghostroll.state import galleries, tasks
@@ -14,6 +15,8 @@ from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.wiring import Wiring
 
 _LEAST_ROOM = 8 << 20  # bytes: what a picture's renditions or a record need
+_LATELY = 60.0  # seconds
+_OF_LIBRARY = frozenset({Cause.NO_SPACE, Cause.LIBRARY_GONE})
 
 
 def probe_causes(wiring: Wiring, *, patient: bool) -> int:
@@ -28,14 +31,15 @@ def probe_causes(wiring: Wiring, *, patient: bool) -> int:
     causes = set() if patient else {Cause.TARGET, Cause.NO_WORKER} & parked.keys()
     if wiring.outage.cause is Cause.TARGET:  # the bucket has a rhythm of its own
         causes -= {Cause.TARGET}
-    if parked.keys() & {Cause.NO_SPACE, Cause.LIBRARY_GONE}:
-        room = _tell_room(wiring)
-        if room is not None:
-            causes |= {Cause.LIBRARY_GONE} & parked.keys()
-            if Cause.NO_SPACE in parked and room >= max(_LEAST_ROOM, lightest):
-                causes.add(Cause.NO_SPACE)
+    now = wiring.clock.boot()
+    lately = {cause for cause, at in wiring.resumed.items() if now - at < _LATELY}
+    # What went on a moment ago and waits again is tried less often.
+    of_library = _OF_LIBRARY & parked.keys() - (lately if patient else set())
+    if of_library:
+        causes |= of_library & _try_library(wiring, lightest if Cause.NO_SPACE in of_library else None)
     if not causes:
         return 0
+    wiring.resumed.update(dict.fromkeys(causes, now))
     with wiring.database.write() as db:
         number = tasks.unpark(db, causes)
     wiring.waiting -= causes
@@ -99,11 +103,18 @@ def try_bucket(wiring: Wiring, ring: Callable[[], None]) -> None:
     ring()
 
 
-def _tell_room(wiring: Wiring) -> int | None:
-    """Bytes that the library may still take; None where it is not there."""
+def _try_library(wiring: Wiring, lightest: int | None) -> set[Cause]:
+    """What of a library's causes has gone away. `lightest` is the least that waits for room, None for nothing."""
+    keep_free = wiring.settings.library.keep_free_mib << 20
     try:
         with wiring.library.enter() as root:
             space = os.fstatvfs(root)
-    except (LibraryNotThere, OSError):
-        return None
-    return space.f_bavail * space.f_frsize - (wiring.settings.library.keep_free_mib << 20)
+            room = space.f_bavail * space.f_frsize - keep_free
+            wanted = 0 if lightest is None else max(_LEAST_ROOM, lightest)
+            fits = wanted <= room
+            try_writing(root, wanted if fits else 0)
+    except NoSpace:
+        return {Cause.LIBRARY_GONE}
+    except (LibraryNotThere, LibraryFailing, OSError):
+        return set()
+    return set(_OF_LIBRARY) if fits else {Cause.LIBRARY_GONE}

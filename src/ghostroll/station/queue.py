@@ -57,6 +57,12 @@ class LedgerQueue:
         with self._database.read() as db:
             return tasks.next_due(db, crew.stage, crew.job, crew.rank)
 
+    def is_lost(self, error: Exception) -> bool:
+        """Whether an error is of SQLite's file or its disk, and not of what was asked."""
+        return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError
+        )
+
     def _claim(self, db: sqlite3.Connection, crew: Crew) -> list[Task]:
         return tasks.claim(
             db,

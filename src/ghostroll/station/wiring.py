@@ -82,6 +82,9 @@ class Wiring:
     half_safe: set[JobId] = field(default_factory=set)  # secured, and their card must stay in
     growing: set[JobId] = field(default_factory=set)  # galleries that were not complete when last told of
     waiting: set[Cause] = field(default_factory=set)  # causes that were told of and did not go away yet
+    resumed: dict[Cause, float] = field(
+        default_factory=dict
+    )  # boot time when what waited for it last went on
 
     def now_text(self) -> str:
         """The wall-clock time for people: local, with its offset."""

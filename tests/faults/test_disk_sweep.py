@@ -1,0 +1,152 @@
+"""Every call that a disk may refuse is refused once: nothing is lost, it is said in a sentence, and the same command mends it.
+
+A clean run is counted first. Then the program runs again and again, and each time another call of it fails: only
+that one, as a passing trouble does, or all from there on, as on a disk that is full, broken or read-only.
+"""
+
+import itertools
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from campaign import FULL, count, pick
+from faulty import Fault, Faulty, count_met, list_calls, watch
+from promises import check_always, check_finished, hash_tree
+from running import Run, check_sentence, environment, run_command
+
+REMEDIES = {  # what a person is told, whatever else: exit code, and a word of it
+    "ENOSPC": (5, "room"),
+    "EDQUOT": (5, "room"),
+    "EIO": (2, "check"),
+    "EROFS": (2, "writ"),
+}
+_STATE = "*/.ghostroll/state.db*"
+_READS = ("open", "read", "list", "stat")
+PLACES = {
+    "library": ("*/shelf*", _STATE, ("create", "write", "sync", "rename", "mkdir", "unlink", *_READS)),
+    "state": (_STATE, "-", ("create", "write", "sync", "truncate", "unlink", "read")),
+}
+KINDS = [(place, kind) for place, (_, _, kinds) in PLACES.items() for kind in kinds]
+# Each kind of call with each error; of these, every test run has one error for each kind. What is only read
+# is never refused for want of room.
+CASES = [
+    (place, kind, error)
+    for (place, kind), turn in zip(KINDS, itertools.cycle(REMEDIES), strict=False)
+    for error in (["EIO"] if kind in _READS else REMEDIES if FULL else [turn])
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """What a run makes that meets no fault, and how many calls of each kind it takes."""
+
+    pictures: list[str]
+    calls: dict[tuple[str, str], int]
+
+
+@pytest.fixture(scope="module")
+def clean(faulty: Faulty, small_card: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """A run of its own for each process of a test run."""
+    place = tmp_path_factory.mktemp("clean")
+    env = settle(place)
+    calls: dict[tuple[str, str], int] = {}
+    for name, (glob, but, kinds) in PLACES.items():
+        shutil.rmtree(place)
+        place.mkdir()
+        log = place / "calls"
+        armed = faulty.arm(*watch(glob, kinds, but=but), log=log)
+        run = run_command(env | armed, "ingest", small_card, "--json")
+        assert run.code == 0, run.err
+        met = list_calls(log)
+        calls |= {(name, kind): sum(call.kind == kind for call in met) for kind in kinds}
+    check_finished(place / "shelf", small_card)
+    return Undisturbed(list_pictures(place / "shelf"), calls)
+
+
+def settle(place: Path) -> dict[str, str]:
+    """A user whose runs are much alike: one thread each for copies and pictures."""
+    one = {"GHOSTROLL_RENDER__WORKERS": "1", "GHOSTROLL_COPY__THREADS_PER_CARD": "1"}
+    return environment(place, place / "shelf", **one)
+
+
+def list_pictures(library: Path) -> list[str]:
+    """The checksums of all renditions. Which of two equal photos a picture is named after is a matter of chance."""
+    return sorted(
+        checksum
+        for path, checksum in hash_tree(library).items()
+        if path.split(b"/")[1] in (b"share", b"thumbs")
+    )
+
+
+def choose_faults(place: str, kind: str, error: str, number: int) -> Iterator[Fault]:
+    """All of the calls, or one of them; every other one fails for good."""
+    glob, but, _ = PLACES[place]
+    chance = random.Random(f"{place} {kind}")
+    numbers = range(1, number + 1) if FULL else chance.sample(range(1, number + 1), pick(1, number))
+    for nth in numbers:
+        lasting = (nth + list(REMEDIES).index(error)) % 2 == 0
+        yield Fault(kind, glob, error, nth, 0 if lasting else nth, but=but)
+
+
+@pytest.mark.timeout(pick(120, 7200))
+@pytest.mark.parametrize(("place", "kind", "error"), CASES)
+def test_a_call_that_fails(
+    place: str, kind: str, error: str, *, faulty: Faulty, small_card: Path, clean: Undisturbed, tmp_path: Path
+) -> None:
+    """Whichever call the disk refuses, nothing is called secured that is not, and the next run ends as ever."""
+    met = 0
+    assert clean.calls[place, kind] > 0
+    for fault in choose_faults(place, kind, error, clean.calls[place, kind]):
+        home = tmp_path / f"{fault.first}"
+        home.mkdir()
+        met += check_fault(home, faulty, fault, small_card, clean)
+        shutil.rmtree(home)
+    assert met > 0
+    count(f"disk: calls of the program that failed ({error})", met)
+
+
+def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path, clean: Undisturbed) -> bool:
+    """One disturbed run and the next one; whether it met its fault at all."""
+    env, log, library = settle(home), home / "calls", home / "shelf"
+    run = run_command(env | faulty.arm(fault, log=log), "ingest", card, "--json")
+    told = f"{fault} at {[call for call in list_calls(log) if call.met][:1]}: {run.code} {run.err} {run.out}"
+    try:
+        check_always(library, card)
+        if run.code == 0:
+            check_finished(library, card)
+        check_told(run, fault)
+        again = run_command(env, "ingest", card, "--json")
+        assert again.code == 0, again.err
+        assert again.document["secured"] is True
+        check_finished(library, card)
+        assert list_pictures(library) == clean.pictures
+    except (AssertionError, OSError) as error:
+        raise AssertionError(f"{told}\n{error}") from error
+    return count_met(log) > 0
+
+
+def check_told(run: Run, fault: Fault) -> None:
+    """A run that did not end well says so in a sentence with its remedy, by the right code, and blames no card."""
+    check_sentence(run)
+    if run.code == 0:
+        return
+    code, word = REMEDIES[fault.action]
+    # A state that failed once and works again can't say any more whether it was for want of room.
+    assert run.code == code or (fault.last and run.code in (2, 5)), f"exit code {run.code}"
+    document = read_document(run)
+    said = run.err + " ".join(str(waiting["error"]) for waiting in document.get("waiting", []))
+    assert word in said or fault.last, said
+    assert document.get("failed", []) == [], "no file of the card is to blame"
+    assert document.get("state") not in ("attention", "interrupted")
+
+
+def read_document(run: Run) -> dict[str, Any]:
+    """The document of a run; of one that ended early there is none."""
+    document = json.loads(run.out) if run.out else {}
+    assert isinstance(document, dict)
+    return document
