@@ -28,3 +28,13 @@ def small_card(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "IMG_0003.JPG").write_bytes((folder / "IMG_0001.JPG").read_bytes())
     (root / "notes.bin").write_bytes(random.Random(1).randbytes(1_500_000))
     return root
+
+
+@pytest.fixture(scope="session")
+def bare_card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three files without a picture, two of them equal: what the state goes through, and no worker is started for it."""
+    root = tmp_path_factory.mktemp("card") / "BARE"
+    root.mkdir()
+    for name, size in (("one.bin", 1_500_000), ("two.bin", 3_000), ("three.bin", 3_000)):
+        (root / name).write_bytes(random.Random(size).randbytes(size))
+    return root

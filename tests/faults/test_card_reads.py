@@ -18,6 +18,7 @@ CASES = [
     for kind, error in itertools.product(READS, ERRORS)
     if (error != "end" or kind == "read") and (FULL or error in ("EIO", "end"))
 ]
+_PATIENCE = pick(100, 3600)  # seconds for one run; a machine may have more to do than a campaign
 PHOTO = "DCIM/100CANON/IMG_0002.JPG"
 
 
@@ -34,7 +35,7 @@ def settle(home: Path, **more: str) -> dict[str, str]:
 
 def ingest(env: dict[str, str], card: Path, *, code: int) -> Run:
     """Ingest to the expected end."""
-    done = run_command(env, "ingest", card, "--json")
+    done = run_command(env, "ingest", card, "--json", timeout=_PATIENCE)
     check_sentence(done)
     assert done.code == code, done.err + done.out
     assert done.document["secured"] is (code == 0)
@@ -65,14 +66,13 @@ def test_a_call_that_the_card_fails(
     """Whichever call on the card fails, what it hides is named or tried again, and a good card is secured afterwards."""
     met = 0
     assert calls[kind] > 0
-    chosen = range(1, calls[kind] + 1)
-    for nth in chosen if FULL else random.Random(kind).sample(chosen, 1):
-        for last in (nth, 0) if FULL else (0,):
-            home = tmp_path / f"{nth}-{last}"
-            home.mkdir()
-            fault = Fault(kind, f"{small_card}*", error, nth, last)
-            met += check_fault(home, faulty, fault, small_card)
-            shutil.rmtree(home)
+    for nth in range(1, calls[kind] + 1) if FULL else [random.Random(kind).randint(1, calls[kind] * 3 // 4)]:
+        home = tmp_path / str(nth)
+        home.mkdir()
+        lasting = (nth + ERRORS.index(error)) % 2 == 0
+        fault = Fault(kind, f"{small_card}*", error, nth, 0 if lasting else nth)
+        met += check_fault(home, faulty, fault, small_card)
+        shutil.rmtree(home)
     assert met > 0
     count(f"card: calls on it that failed ({error})", met)
 
@@ -80,7 +80,7 @@ def test_a_call_that_the_card_fails(
 def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path) -> bool:
     """One run with a bad card and one with a good one; whether it met its fault at all."""
     env, log, library = settle(home), home / "calls", home / "library"
-    run = run_command(env | faulty.arm(fault, log=log), "ingest", card, "--json")
+    run = run_command(env | faulty.arm(fault, log=log), "ingest", card, "--json", timeout=_PATIENCE)
     told = f"{fault} at {[call for call in list_calls(log) if call.met][:1]}: {run.code} {run.err} {run.out}"
     try:
         check_sentence(run)

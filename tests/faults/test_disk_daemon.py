@@ -45,8 +45,8 @@ def test_a_daemon_goes_on_by_itself(
         if kind == "write":
             wait_until(lambda: any(call.met and "trial" in call.path for call in list_calls(log)))
             assert "going on" not in daemon.text(), "tried again though nothing has changed"
-        told = run_command(env, "status", "--json")
-        assert "safe_to_remove" not in told.out or '"safe_to_remove": true' not in told.out
+        wait_until(lambda: "EOS_DIGITAL: NOT SAFE" in daemon.status()["status"])
+        assert run.document["waiting"][0]["error"] in daemon.status()["status"]
         gate.unlink()
         daemon.wait_for("safe to remove", timeout=90)
         daemon.wait_for("gallery complete", timeout=30)

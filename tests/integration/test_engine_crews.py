@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -367,6 +368,34 @@ def test_a_bug_is_one_tasks_bad_luck(tmp_path: Path, caplog: pytest.LogCaptureFi
         assert bench.states() == {"done": 1, "parked": 1}
         assert bench.engine.failure is None
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_ledger_that_is_lost_is_no_tasks_fault(tmp_path: Path) -> None:
+    """Where the state's disk fails in the middle of a run, the engine stops: nothing is charged, and no bug is told of."""
+    lost = sqlite3.OperationalError("disk I/O error")
+
+    def lose(_: Task) -> None:
+        raise lost
+
+    with start_bench(tmp_path, files=1) as bench:
+        bench.engine.start(bench.crew(lose))
+        bench.wait(lambda: bench.engine.failure is not None)
+        assert bench.engine.failure is lost
+        assert bench.row()["attempts"] == 0
+        assert bench.settlements == []
+
+
+def test_a_wrong_record_is_one_tasks_bad_luck(tmp_path: Path) -> None:
+    """What the ledger refuses by its own rules is a bug of one task, and stops nothing."""
+
+    def refuse(_: Task) -> None:
+        raise sqlite3.IntegrityError("CHECK constraint failed")
+
+    with start_bench(tmp_path, files=1) as bench:
+        bench.engine.start(bench.crew(refuse, policy=Policy(attempts=1)))
+        bench.wait(bench.is_quiet)
+        assert bench.engine.failure is None
+        assert bench.row()["state"] == "parked"
 
 
 def test_words_that_are_no_text_are_one_tasks_bad_luck(tmp_path: Path) -> None:

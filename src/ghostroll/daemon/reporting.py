@@ -45,7 +45,14 @@ def _say_reading(station: Station, job: Job) -> str:
         return f"{job.volume.label}: looking what is on it"
     with station.wiring.database.read() as db:
         tally = assets.tally(db, job.id)
+        waiting = [one for one in tasks.list_parked_stages(db, job.id) if one["stage"] == Stage.COPY]
+        moving = tasks.has_open(db, job.id, (Stage.SCAN, Stage.COPY))
     settled = sum(tally.states.get(state, 0) for state in _SETTLED)
+    if waiting and not moving:
+        return (
+            f"{job.volume.label}: NOT SAFE, {settled} of {say_count(tally.files, 'file')} copied, waiting:"
+            f" {waiting[0]['error'] or waiting[0]['cause']}"
+        )
     copied = station.wiring.meter.read(job.id)[Stage.COPY]
     rate = f", {say_bytes(copied.bytes / copied.seconds)}/s" if copied.seconds else ""
     return (

@@ -39,7 +39,8 @@ class Library:
     def enter(self) -> Iterator[int]:
         """A descriptor of the library's root, for a short while; all paths are taken from it.
 
-        Raises LibraryNotThere where the marker is missing or another's: the disk is not mounted.
+        Raises LibraryNotThere where the marker is missing or another's: the disk is not mounted. What its disk
+        refuses to whoever is inside, and they don't name themselves, is raised as `library_errors` has it.
         """
         try:
             root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -52,7 +53,8 @@ class Library:
                 raise LibraryNotThere(
                     f"the folder {os.fsdecode(self.path)} is not the library that was used before: mount its disk"
                 )
-            yield root
+            with library_errors("looking into the library"):
+                yield root
         finally:
             os.close(root)
 
