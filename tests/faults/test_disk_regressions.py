@@ -1,0 +1,71 @@
+"""Faults of disks that were once told wrongly, or blamed on the card. Each was found by a sweep."""
+
+import os
+from pathlib import Path
+
+import pytest
+from campaign import count
+from faulty import Fault, Faulty
+from promises import hash_tree, list_originals
+from running import check_sentence, environment, run_command
+
+_STATE = "*/.ghostroll/state.db*"
+
+
+@pytest.mark.parametrize(
+    ("kind", "glob", "error", "code", "words"),
+    [
+        pytest.param("mkdir", "*/shelf", "ENOSPC", 5, "make room", id="no room for the library's own folder"),
+        pytest.param("write", _STATE, "EDQUOT", 5, "make room", id="a quota that SQLite takes for a failure"),
+        pytest.param("read", "*/state.db", "EIO", 2, "check", id="a state that can't be read any more"),
+        pytest.param(
+            "write", "*/share-*", "EIO", 2, "check that disk", id="a rendition that can't be written"
+        ),
+        pytest.param(
+            "stat", "*/shelf/20*.JPG", "EIO", 2, "check that disk", id="a stored file that can't be seen"
+        ),
+    ],
+)
+def test_what_was_told_wrongly(
+    kind: str,
+    glob: str,
+    error: str,
+    code: int,
+    words: str,
+    *,
+    faulty: Faulty,
+    small_card: Path,
+    tmp_path: Path,
+) -> None:
+    """A disk that refuses something is said to, in one sentence with the remedy, and by the right exit code."""
+    env = environment(tmp_path, tmp_path / "shelf")
+    run = run_command(env | faulty.arm(Fault(kind, glob, error)), "ingest", small_card)
+    check_sentence(run)
+    assert run.code == code, run.err + run.out
+    assert words in run.err + run.out
+    assert "no picture" not in run.err + run.out, "a picture dies of no disk"
+    count(f"disk: calls of the program that failed ({error})")
+
+
+@pytest.mark.parametrize("kind", ["write", "sync", "read"])
+def test_a_disk_that_fails_is_not_the_cards_fault(
+    kind: str, faulty: Faulty, small_card: Path, tmp_path: Path
+) -> None:
+    """Where the library's disk fails and the state lies elsewhere, no contacts of a card are to be cleaned for it."""
+    library = tmp_path / "shelf"
+    env = environment(tmp_path, library, GHOSTROLL_STATE__PATH=str(tmp_path / "db" / "state.db"))
+    fault = Fault(kind, "*/shelf/.ghostroll/incoming/[0-9]*", "EIO")
+    run = run_command(env | faulty.arm(fault), "ingest", small_card, "--json")
+    check_sentence(run)
+    assert run.code == 2, run.err + run.out
+    assert run.document["failed"] == []
+    assert run.document["state"] == "copying"
+    (waiting,) = run.document["waiting"]
+    assert (waiting["stage"], waiting["cause"]) == ("copy", "library-gone")
+    assert "library's disk" in str(waiting["error"])
+    assert "contacts" not in run.out
+    assert os.listdir(library / ".ghostroll" / "incoming") == []
+    again = run_command(env, "ingest", small_card, "--json")
+    assert again.code == 0, again.err
+    assert set(list_originals(library).values()) == set(hash_tree(small_card).values())
+    count("disk: calls of the program that failed (EIO)")
