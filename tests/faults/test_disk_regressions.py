@@ -17,7 +17,6 @@ _STATE = "*/.ghostroll/state.db*"
     [
         pytest.param("mkdir", "*/shelf", "ENOSPC", 5, "make room", id="no room for the library's own folder"),
         pytest.param("write", _STATE, "EDQUOT", 5, "make room", id="a quota that SQLite takes for a failure"),
-        pytest.param("read", "*/state.db", "EIO", 2, "check", id="a state that can't be read any more"),
         pytest.param(
             "write", "*/share-*", "EIO", 2, "check that disk", id="a rendition that can't be written"
         ),
@@ -69,3 +68,19 @@ def test_a_disk_that_fails_is_not_the_cards_fault(
     assert again.code == 0, again.err
     assert set(list_originals(library).values()) == set(hash_tree(small_card).values())
     count("disk: calls of the program that failed (EIO)")
+
+
+def test_a_state_that_cannot_be_read_is_not_called_damaged(
+    faulty: Faulty, small_card: Path, tmp_path: Path
+) -> None:
+    """Where the disk doesn't give the state back, nobody is told to move it away, and it is as it was with a good disk."""
+    env = environment(tmp_path, tmp_path / "shelf")
+    for first in (2, 5):
+        armed = faulty.arm(Fault("read", _STATE, "EIO", first))
+        run = run_command(env | armed, "ingest", small_card)
+        check_sentence(run)
+        assert run.code == 2, run.err
+        assert "check" in run.err
+        assert "damaged" not in run.err
+    assert run_command(env, "ingest", small_card).code == 0
+    count("disk: calls of the program that failed (EIO)", 2)

@@ -113,7 +113,7 @@ class Daemon:
         try:
             self._hear(watcher, changes)
             self._beat()
-        except (sqlite3.Error, OSError, NoSpace) as error:
+        except (sqlite3.Error, OSError, NoSpace, StateUnusable) as error:
             if self._station is None:
                 raise
             self._attendants.failure = error

@@ -250,11 +250,11 @@ class CrewThread(threading.Thread):
             return [Outcome(task, error=Stopped("stopped before it began")) for task in tasks]
         try:
             return _check_complete(tasks, work.run(tasks))
-        except GhostrollError as error:
-            return [Outcome(task, error=error) for task in tasks]
         except Exception as bug:
             if self._queue.is_lost(bug):
                 raise
+            if isinstance(bug, GhostrollError):
+                return [Outcome(task, error=bug) for task in tasks]
             log.exception("a bug in stage %s", self._crew.stage)
             unexpected = TransientError(f"unexpected {type(bug).__name__}: {bug}")
             return [Outcome(task, error=unexpected) for task in tasks]

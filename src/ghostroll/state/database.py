@@ -45,7 +45,7 @@ class Database:
         _make_file(path)
         self._connection = _connect(path)
         try:
-            with _tell_full_disk(path):
+            with _tell_disk(path):
                 self._migrate()
         except BaseException:
             self._connection.close()
@@ -68,9 +68,9 @@ class Database:
         """One transaction. On return it is committed and seen by every reader; an exception undoes it.
 
         Durable against a killed process at once, against a power cut only with the next `promise()`.
-        Raises NoSpace where the disk is full.
+        Raises NoSpace where the disk is full, StateUnusable where it doesn't give the file back.
         """
-        with self._lock, _tell_full_disk(self.path):
+        with self._lock, _tell_disk(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -101,8 +101,8 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """The owner's view, for a few short statements."""
-        with self._lock:
+        """The owner's view, for a few short statements. Raises StateUnusable where the disk doesn't give the file back."""
+        with self._lock, _tell_disk(self.path):
             yield self._connection
 
     def close(self) -> None:
@@ -150,10 +150,11 @@ def _connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def _tell_full_disk(path: str) -> Iterator[None]:
-    """Turn SQLite's failures on a full disk into NoSpace.
+def _tell_disk(path: str) -> Iterator[None]:
+    """Turn SQLite's failures on a full disk into NoSpace, and on one that doesn't give pages back into StateUnusable.
 
-    Of a quota, and where its shared memory file doesn't fit, SQLite itself says that it is an I/O error.
+    Of a quota, and where its shared memory file doesn't fit, SQLite itself says that it is an I/O error; of a
+    page that can't be read (EIO), that the file is damaged.
     """
     try:
         yield
@@ -162,6 +163,34 @@ def _tell_full_disk(path: str) -> Iterator[None]:
         if code == sqlite3.SQLITE_FULL or (code & 0xFF in _MAYBE_FULL and _takes_no_more(path)):
             raise NoSpace(f"no space for the state at {path}: make room on its disk") from error
         raise
+    except sqlite3.DatabaseError as error:
+        unread = _find_read_error(path) if _tell_code(error) == sqlite3.SQLITE_CORRUPT else None
+        if unread is not None:
+            raise _refuse_unreadable(path, unread) from error
+        raise
+
+
+def _find_read_error(path: str) -> str | None:
+    """Why a state that SQLite calls damaged can't be read, None where it can be and is damaged indeed.
+
+    Closing the file gives up SQLite's own locks on it (fcntl(2)); an owner that gets here is at its end.
+    """
+    try:
+        for name in (path, path + "-wal"):
+            with contextlib.suppress(FileNotFoundError), open(name, "rb") as file:
+                while file.read(1 << 20):
+                    pass
+        with contextlib.closing(_connect(path, read_only=True)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except OSError as error:
+        return error.strerror
+    except sqlite3.DatabaseError:
+        return None
+    return "a read failed, and the next one did not" if found == "ok" else None
+
+
+def _refuse_unreadable(path: str, why: str) -> StateUnusable:
+    return StateUnusable(f"the state at {path} can't be read ({why}): check its permissions and its disk")
 
 
 def _takes_no_more(path: str) -> bool:
@@ -205,10 +234,11 @@ def check_untouched(path: str, *, thorough: bool) -> None:
             (damage,) = connection.execute(f"PRAGMA {check}").fetchone()
             damage = damage if thorough else "ok"
     except sqlite3.OperationalError as error:  # no permission, a locked file, a disk that fails: no damage
-        raise StateUnusable(
-            f"the state at {path} can't be read ({error}): check its permissions and its disk"
-        ) from error
+        raise _refuse_unreadable(path, str(error)) from error
     except sqlite3.DatabaseError as error:
+        unread = _find_read_error(path)
+        if unread is not None:
+            raise _refuse_unreadable(path, unread) from error
         version, damage = 0, str(error)
     if damage != "ok":
         raise StateUnusable(

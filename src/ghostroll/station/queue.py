@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ghostroll.engine.crew import ClaimTaken, Crew
 from ghostroll.engine.settle import Settlement
+from ghostroll.errors import StateUnusable
 from ghostroll.faults import crash_point
 from ghostroll.model import Stage, Task, TaskState
 from ghostroll.state import tasks
@@ -59,9 +60,8 @@ class LedgerQueue:
 
     def is_lost(self, error: Exception) -> bool:
         """Whether an error is of SQLite's file or its disk, and not of what was asked."""
-        return isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError
-        )
+        asked = sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError
+        return isinstance(error, StateUnusable | sqlite3.DatabaseError) and not isinstance(error, asked)
 
     def _claim(self, db: sqlite3.Connection, crew: Crew) -> list[Task]:
         return tasks.claim(
