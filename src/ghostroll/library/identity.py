@@ -63,20 +63,20 @@ def read_marker(root: int) -> str | None:
     """The id of the library in this folder, None where there is none. Raises LibraryNotThere if it can't be read."""
     try:
         descriptor = os.open(_MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        with os.fdopen(descriptor, "rb") as file:
+            text = file.read(4096)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise LibraryNotThere(
             f"the library's marker can't be read ({error.strerror}): check its disk"
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            found = json.loads(file.read(4096))["id"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LibraryNotThere(
-                "the library's marker .ghostroll/library.json is damaged: restore it, its id stands in the state"
-            ) from error
-    return str(found)
+    try:
+        return str(json.loads(text)["id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LibraryNotThere(
+            "the library's marker .ghostroll/library.json is damaged: restore it, its id stands in the state"
+        ) from error
 
 
 def open_library(
