@@ -37,7 +37,7 @@ class _NoRecords:
         return b"session/originals/" + os.path.basename(source.path)
 
     @contextlib.contextmanager
-    def open_source(self, source: Source) -> Iterator[int]:
+    def open_source(self, source: Source, *, around_cache: bool = False) -> Iterator[int]:  # noqa: ARG002  # never asked for
         """The file itself."""
         descriptor = os.open(source.path, os.O_RDONLY)
         try:
