@@ -143,10 +143,9 @@ class Ownership:
             holder = json.dumps(
                 {"pid": os.getpid(), "command": command} | ({} if socket is None else {"socket": socket})
             )
-            os.ftruncate(descriptor, 0)
-            with contextlib.suppress(
-                OSError
-            ):  # on a full disk the holder has no name; the lock holds all the same
+            # On a disk that is full or fails the holder has no name; the lock holds all the same.
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, holder.encode(), 0)
             return cls(descriptor)
         owner = _read_owner(os.pread(descriptor, _LONGEST_WORD, 0))
