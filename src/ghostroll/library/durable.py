@@ -17,13 +17,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ghostroll.errors import LibraryFailing, LibraryNotThere, NoSpace, SourceUnreadable
+from ghostroll.errors import LibraryFailing, LibraryNotThere, NoSpace, SourceUnreadable, TransientError
 from ghostroll.faults import crash_point
 from ghostroll.model import HEAD_BYTES, Sha256
 
 _CHUNK = 1 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 _RENAME_NOREPLACE = 1
+
+
+# What stands under a name, and no disk, is the trouble: a file where a folder is wanted.
+_OF_A_NAME = frozenset(
+    {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.EINVAL, errno.EILSEQ}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,8 @@ def library_errors(doing: str) -> Iterator[None]:
             raise SourceUnreadable(
                 "its name or path is too long for the library's disk: copy this one by hand"
             ) from error
+        if error.errno in _OF_A_NAME:
+            raise TransientError(f"{doing} failed in the library: {error.strerror}") from error
         raise LibraryFailing(
             f"{doing} failed on the library's disk ({error.strerror}): check that disk and it goes on"
         ) from error
