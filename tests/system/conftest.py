@@ -34,6 +34,22 @@ def library(tmp_path: Path) -> Path:
     return tmp_path / "library"
 
 
+@pytest.fixture
+def shelf(disks: Disks) -> Disk:
+    """An empty disk for a library."""
+    return disks.make("SHELF", mib=64, read_only=False)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of six files of 2 MB."""
+    root = tmp_path / "CARD"
+    root.mkdir()
+    for number in range(6):
+        (root / f"file{number}.bin").write_bytes(os.urandom(2_000_000))
+    return root
+
+
 _REPORT = pytest.StashKey[pytest.TestReport]()
 # The first one makes the root that all use, which fetches a small Debian.
 _CONTAINERS = {"container", "bare_container"}

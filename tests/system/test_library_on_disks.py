@@ -15,22 +15,6 @@ from ghostroll.library import copying, durable
 from ghostroll.library.copying import Failed, Stored
 
 
-@pytest.fixture
-def shelf(disks: Disks) -> Disk:
-    """An empty disk for a library."""
-    return disks.make("SHELF", mib=64, read_only=False)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """A folder of six files of 2 MB."""
-    root = tmp_path / "CARD"
-    root.mkdir()
-    for number in range(6):
-        (root / f"file{number}.bin").write_bytes(os.urandom(2_000_000))
-    return root
-
-
 @pytest.fixture(params=["state inside", "state elsewhere"])
 def env(request: pytest.FixtureRequest, tmp_path: Path, shelf: Disk) -> dict[str, str]:
     """A user whose library is that disk, with the database on it or somewhere else."""
