@@ -1,4 +1,4 @@
-"""The library's disk in trouble while a card is copied: unmounted, broken, out of files, out of quota. Real ext4."""
+"""The library's disk in trouble while a card is copied: unmounted, broken, out of files. Real ext4."""
 
 import os
 import subprocess
@@ -10,11 +10,7 @@ from campaign import count
 from disks import Disk, Disks, run
 from holding import hold_reads
 from promises import check_finished, hash_tree, list_originals
-from quotas import limit_user
 from running import Run, check_sentence, environment, finish_command, run_command, start_command
-
-# Root is bound by its quota only without this one.
-_BOUND = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
 
 
 @pytest.fixture(params=["state inside", "state elsewhere"])
@@ -88,23 +84,6 @@ def test_a_disk_out_of_files(photos: Path, shelf: Disk, tmp_path: Path) -> None:
         path.unlink()
     check_mended(env, photos, shelf.point / "library")
     count("disk: out of inodes")
-
-
-@pytest.mark.parametrize("allowed", [60_000, 3_000_000])
-def test_a_quota_that_is_used_up(allowed: int, photos: Path, disks: Disks, tmp_path: Path) -> None:
-    """A user without quota left has no space, whatever the disk has, for files and state alike; with more, it goes on."""
-    image = disks.format("QUOTA", mib=64, more="quota")
-    shelf = disks.mount(image, read_only=False, option="usrquota")
-    limit_user(shelf.device, os.getuid(), allowed)
-    env = environment(tmp_path, shelf.point / "library")
-    done = run_command(env, "ingest", photos, "--json", before=_BOUND)
-    check_sentence(done)
-    assert done.code == 5, done.err + done.out
-    assert "room" in done.err + done.out
-    assert '"secured": true' not in done.out
-    limit_user(shelf.device, os.getuid(), 0)
-    check_mended(env, photos, shelf.point / "library")
-    count("disk: quotas used up")
 
 
 def test_a_state_whose_disk_fails(photos: Path, disks: Disks, library: Path, tmp_path: Path) -> None:
