@@ -36,6 +36,10 @@ class _NoRecords:
         """One folder for all."""
         return b"session/originals/" + os.path.basename(source.path)
 
+    def find_place(self, source: Source) -> bytes | None:
+        """One folder for all."""
+        return b"session/originals/" + os.path.basename(source.path)
+
     @contextlib.contextmanager
     def open_source(self, source: Source, *, around_cache: bool = False) -> Iterator[int]:  # noqa: ARG002  # never asked for
         """The file itself."""

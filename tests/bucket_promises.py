@@ -16,12 +16,16 @@ def check_bucket(store: Store, library: Path) -> None:
     keys = store.list_keys()
     expected = set(list_originals(library).values())
     originals = [key for key in keys if key.startswith("originals/")]
-    assert {key.split("/")[2].split(".")[0] for key in originals} == expected
+    there = {key.split("/")[2].split(".")[0] for key in originals}
+    assert expected <= there, f"{len(expected - there)} originals are not in the bucket"
+    assert there <= expected, "the bucket has originals that the library never had"
     assert len(originals) == len(expected)
     galleries = dict(ask(library, "SELECT session.name, gallery.folder FROM gallery JOIN session"
                                   " ON session.id = gallery.session_id WHERE place <> 'folder'"))  # fmt: skip
     sessions = {"/".join(key.split("/")[:2]) for key in keys if key.startswith("sessions/")}
-    assert sessions == set(galleries.values()), "a gallery that nobody knows, or one that is not there"
+    unknown, missing = sessions - set(galleries.values()), set(galleries.values()) - sessions
+    assert not unknown, f"galleries that nobody knows: {unknown}"
+    assert not missing, f"galleries that are not there: {missing}"
     for name, folder in galleries.items():
         check_gallery(store, library / name, folder)
     assert not ask(library, "SELECT 1 FROM object WHERE state = 'wanted'")

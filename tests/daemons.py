@@ -40,7 +40,11 @@ class RunningDaemon:
         with self._log.open("ab") as log:
             self._start = log.tell()
             self.process = subprocess.Popen(
-                command("daemon"), env={**env, **more}, stdout=subprocess.DEVNULL, stderr=log
+                command("daemon"),
+                env={**env, **more},
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,  # so that whatever it leaves behind can be found
             )
 
     @property
@@ -76,10 +80,14 @@ class RunningDaemon:
         except AssertionError as error:
             raise AssertionError(f"never said {words!r}; said:\n{self.text()}") from error
 
+    def is_up(self) -> bool:
+        """Wait until systemd was told that it is up; False where it ended before."""
+        wait_until(lambda: "READY=1" in self.told or self.process.poll() is not None)
+        return "READY=1" in self.told
+
     def wait_ready(self) -> None:
         """Until systemd was told that it is up."""
-        wait_until(lambda: "READY=1" in self.told or self.process.poll() is not None)
-        assert "READY=1" in self.told, self.text()
+        assert self.is_up(), self.text()
 
     def status(self) -> dict[str, Any]:
         """The snapshot that it keeps."""

@@ -40,6 +40,10 @@ class Ledger:
         """Where a source goes."""
         return self.session.encode() + b"/originals/CARD/" + source.path
 
+    def find_place(self, source: Source) -> bytes | None:
+        """Where a source goes."""
+        return self.place(source)
+
     def open_source(
         self, source: Source, *, around_cache: bool = False
     ) -> contextlib.AbstractContextManager[int]:

@@ -40,6 +40,7 @@ from ghostroll.library.durable import (
 from ghostroll.library.healing import set_aside
 from ghostroll.library.identity import INCOMING
 from ghostroll.library.layout import vary_place
+from ghostroll.library.leftovers import drop_leftover, find_leftovers
 from ghostroll.model import Asset, Sha256, Source
 
 
@@ -89,6 +90,9 @@ class Records(Protocol):
 
     def place(self, source: Source) -> bytes:
         """Where this source's original goes; makes the session where there is none yet."""
+
+    def find_place(self, source: Source) -> bytes | None:
+        """The same, None where there is no session yet."""
 
     def open_source(
         self, source: Source, *, around_cache: bool = False
@@ -286,11 +290,12 @@ class Copier:
         stored: set[Sha256] = set()
         for item in staged:
             try:
-                if item.content.sha256 in stored:
-                    fates.append(Duplicate(item.source, item.content, None, None))
-                    continue
+                fate: Copied = Duplicate(item.source, item.content, None, None)
                 with library_errors("storing"):
-                    fate = self._place_one(root, item)
+                    if item.content.sha256 not in stored:
+                        fate = self._place_one(root, item)
+                    if isinstance(fate, Duplicate):
+                        self._drop_leftovers(root, item)
                 fates.append(fate)
                 if isinstance(fate, Stored):
                     stored.add(item.content.sha256)
@@ -352,6 +357,18 @@ class Copier:
                 rename_into_place(root, item.temp, place)
             return place
         raise TransientError("no free name was found in the session's folder")
+
+    def _drop_leftovers(self, root: int, item: _Staged) -> None:
+        """An earlier run may have stored this file under its own name and lost the record: it is stored elsewhere."""
+        place = self._records.find_place(item.source)
+        if place is None:
+            return
+        for path in find_leftovers(root, place, lambda one: self._records.find_asset_at(one) is not None):
+            if not self._claims.reserve(path):
+                continue  # another thread's, and not recorded yet
+            self._places.add(path)
+            if self._matches(root, path, item.content):
+                drop_leftover(root, path, self._folders)
 
     def _matches(self, root: int, path: bytes, content: Content) -> bool:
         if not has_size(root, path, content.size):

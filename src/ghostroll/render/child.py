@@ -11,8 +11,8 @@ import sys
 import time
 from dataclasses import asdict
 
-from ghostroll import faults
 from ghostroll.errors import Stopped
+from ghostroll.faults import crash_point
 from ghostroll.render.limits import RenderLimits
 from ghostroll.render.wire import ANSWER_LARGEST, HEAD, REASON_LARGEST, Rubbish, Tag, clean, unpack_head
 
@@ -55,9 +55,9 @@ class Child:
                 os.set_blocking(end, False)  # a chatty decoder loses words rather than hangs
             self._socket.setblocking(False)
             order = {"channel": far.fileno(), "parent": os.getpid(), "limits": asdict(limits)}
-            faults.crash_point("render.child_starting")
+            crash_point("render.child_starting")
             self._process = _spawn(order, far.fileno(), far_stderr)
-            faults.crash_point("render.child_started")
+            crash_point("render.child_started")
             on_failure.pop_all()
 
     @property

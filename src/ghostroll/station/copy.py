@@ -99,6 +99,11 @@ class CopyWork:
         session, folder = ensure_session(self._wiring, source.job_id)
         return place_original(session.name, folder, source.path)
 
+    def find_place(self, source: Source) -> bytes | None:
+        """Where a source goes, None where nothing was stored for its job yet."""
+        with self._wiring.database.read() as db:
+            return find_place(db, source)
+
     def open_source(
         self, source: Source, *, around_cache: bool = False
     ) -> contextlib.AbstractContextManager[int]:
@@ -158,6 +163,14 @@ class CopyWork:
         assets.settle_source(db, fate.source.id, SourceState.DUPLICATE, asset.id)
         want_renders(db, fate.source)
         want_original(self._wiring, db, assets.get_source(db, fate.source.id))
+
+
+def find_place(db: sqlite3.Connection, source: Source) -> bytes | None:
+    """Where a source's original goes, None where its job has no session yet."""
+    job = job_rows.get_job(db, source.job_id)
+    if job is None or job.session_id is None or job.folder is None:
+        return None
+    return place_original(job_rows.get_session(db, job.session_id).name, job.folder, source.path)
 
 
 def _require(session: SessionId | None) -> SessionId:

@@ -2,21 +2,24 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote_from_bytes
 
 from ghostroll import jobs
 from ghostroll.errors import ClockUnset, TargetRefused, TargetUnreachable, UsageError
+from ghostroll.library.durable import ContentReader, has_size, library_errors, read_content
+from ghostroll.library.healing import set_aside
 from ghostroll.library.layout import show_path
+from ghostroll.library.leftovers import drop_leftover, find_leftovers
 from ghostroll.library.manifest import describe_path
 from ghostroll.library.scrub import Checked, Finding, check_assets, find_foreign
-from ghostroll.model import Asset, Cause, Job, JobId, Safety, Stage
+from ghostroll.model import Asset, Cause, Job, JobId, Safety, Source, Stage
 from ghostroll.state import assets, galleries, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state.galleries import PlacedGallery, Signed
 from ghostroll.station.cloud import Cloud
-from ghostroll.station.copy import want_renders
+from ghostroll.station.copy import find_place, want_renders
 from ghostroll.station.galleries import release_galleries, want_confirmation
 from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.probing import resume_bucket
@@ -52,9 +55,32 @@ def close_job(wiring: Wiring, job_id: JobId) -> int:
         given_up = assets.list_open_sources(db, job_id)
         for source in given_up:
             want_renders(db, source)  # a RAW whose JPEG never came is shown by itself
+    _clear_leftovers(wiring, given_up)
     write_records(wiring, job.session_id)
     review_job(wiring, job_id)
     return len(given_up)
+
+
+def _clear_leftovers(wiring: Wiring, given_up: Sequence[Source]) -> None:
+    """What was stored for a job and never recorded: gone where the library has it elsewhere, else moved aside."""
+    reader = ContentReader()
+    try:
+        with wiring.library.enter() as root, library_errors("clearing what was not recorded"):
+            for source in given_up:
+                with wiring.database.read() as db:
+                    place = find_place(db, source)
+                if place is None:
+                    continue
+                for path in find_leftovers(root, place, lambda one: _is_recorded(wiring, one)):
+                    content = read_content(root, path, reader, check=lambda _size: None)
+                    with wiring.database.read() as db:
+                        asset = assets.find_asset(db, content.sha256)
+                    if asset is not None and has_size(root, asset.path, asset.size):
+                        drop_leftover(root, path, wiring.folders)
+                    else:
+                        set_aside(root, wiring.folders, path, wiring.now_seconds())
+    finally:
+        reader.close()
 
 
 def say_being_read(job_id: JobId) -> str:
