@@ -35,6 +35,15 @@ def list_originals(library: Path) -> dict[bytes, str]:
     }
 
 
+def list_renditions(library: Path) -> dict[bytes, str]:
+    """Every rendition of a library, whatever its session is called."""
+    return {
+        path.split(b"/", 1)[1]: checksum
+        for path, checksum in hash_tree(library).items()
+        if path.split(b"/")[1] in (b"share", b"thumbs")
+    }
+
+
 def ask(library: Path, question: str) -> list[tuple[Any, ...]]:
     """Rows of the library's own state."""
     with contextlib.closing(sqlite3.connect(library / ".ghostroll" / "state.db")) as db:
@@ -52,6 +61,11 @@ def check_always(library: Path, card: Path) -> None:
         assert contents <= set(list_originals(library).values()), "called secured with files missing"
 
 
+def check_stored(library: Path, cards: Path) -> None:
+    """As `check_always`, for a folder of cards of which nobody says which are secured."""
+    check_unharmed(library, set(hash_tree(cards).values()))
+
+
 def check_unharmed(library: Path, contents: set[str]) -> bool:
     """What holds whatever was promised, where cards gave these contents; whether there is any record yet."""
     originals = list_originals(library)
@@ -63,10 +77,17 @@ def check_unharmed(library: Path, contents: set[str]) -> bool:
         return False
     assert ask(library, "PRAGMA integrity_check") == [("ok",)]
     assert ask(library, "PRAGMA foreign_key_check") == []
-    if not ask(library, "SELECT 1 FROM sqlite_schema WHERE name = 'asset'"):
+    if not has_records(library):
         return False
     check_records(library)
     return True
+
+
+def has_records(library: Path) -> bool:
+    """Whether there is a state that got as far as its tables."""
+    if not (library / ".ghostroll" / "state.db").exists():
+        return False
+    return bool(ask(library, "SELECT 1 FROM sqlite_schema WHERE name = 'asset'"))
 
 
 def check_records(library: Path) -> None:
