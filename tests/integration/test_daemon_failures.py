@@ -28,6 +28,7 @@ from ghostroll.station.station import Station
 # A daemon whose state can't be used any more from a signal on, as when its disk fails.
 _FAILING = """
 import signal, sys
+import ghostroll.cli.daemon
 from ghostroll.cli.app import main
 from ghostroll.daemon.daemon import Daemon
 class Failing(Daemon):
@@ -37,7 +38,7 @@ class Failing(Daemon):
     def fail(self, *_):
         self._station.wiring.database._connection.close()
         self._wake()
-sys.modules["ghostroll.cli.daemon"].Daemon = Failing
+ghostroll.cli.daemon.Daemon = Failing
 sys.argv = ["ghostroll", "daemon"]
 main()
 """
