@@ -101,23 +101,28 @@ class Daemon:
             self._watcher = watcher
             try:
                 self._open_station()
-                self._turn(watcher, watcher.wait())
+                pause = self._turn(watcher, watcher.wait())
                 self._around.notifier.ready(self._trouble or IDLE)
                 while not watcher.stopped:
-                    self._turn(watcher, watcher.wait(self._tell_pause()))
+                    pause = self._turn(watcher, watcher.wait(pause))
             finally:
                 self._stop()
 
-    def _turn(self, watcher: Watcher, changes: Changes) -> None:
-        """Act, and tell. Where the state can't be read or written here, it is as if a thread had found that."""
+    def _turn(self, watcher: Watcher, changes: Changes) -> float | None:
+        """Act, and tell; returns the seconds until the next turn, if nothing happens before, None for any number.
+
+        Where the state can't be read or written here, it is as if a thread had found that.
+        """
         try:
             self._hear(watcher, changes)
             self._beat()
+            return self._tell_pause()
         except (sqlite3.Error, OSError, NoSpace, StateUnusable) as error:
             if self._station is None:
                 raise
             self._attendants.failure = error
             self._check_station(self._station)
+            return 0.0
 
     def _hear(self, watcher: Watcher, changes: Changes) -> None:
         """Act on what changed: who left goes first, so that a card which comes back finds its job parked."""
