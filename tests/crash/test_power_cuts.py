@@ -18,7 +18,7 @@ from cutting import Recording, Step, blame_cut, check_cut, check_restart, lay_do
 from power_cut import ALL_ODDS, MIXED, NAMES_ALONE, Disk
 
 RUNS = pick(1, 6)  # of each scenario
-SAMPLES = pick(8, 5000)  # operations of a run after which the power fails; all around what was said as well
+SAMPLES = pick(8, 300)  # operations of a run after which the power fails; all around what was said as well
 RESTARTS = pick(2, 18)
 NEAR = pick(2, 15)
 KILLED_AT = [
