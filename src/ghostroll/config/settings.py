@@ -167,6 +167,10 @@ class Render:
     thumb_quality: Annotated[Whole, Interval(ge=30, le=95)] = 80
     niceness: Annotated[Whole, Interval(ge=0, le=19)] = 10
 
+    def count_workers(self, cores: int) -> int:
+        """How many there are on a machine that lets this process run on so many cores."""
+        return self.workers or cores
+
 
 @dataclass(frozen=True, slots=True)
 class S3:

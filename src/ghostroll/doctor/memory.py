@@ -28,7 +28,7 @@ def look_at_memory(surroundings: Surroundings) -> list[Finding]:
     return judge_memory(
         MemoryFacts(
             memory=max(0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
-            workers=render.workers or os.cpu_count() or 1,
+            workers=render.count_workers(len(os.sched_getaffinity(0))),
             each=render.memory_mib << 20,
             hashes=has_hashing(read_text(_CPUINFO) or ""),
         )

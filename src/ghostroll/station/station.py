@@ -123,7 +123,7 @@ class Station:
     def start(self) -> None:
         """Put the crews to work that serve every card."""
         settings = self.wiring.settings
-        workers = settings.render.workers or os.cpu_count() or 1
+        workers = settings.render.count_workers(len(os.sched_getaffinity(0)))
         render_policy = Policy(attempts=settings.render.attempts, may_die=True)
         self.engine.start(
             Crew(Stage.RENDER, lambda: RenderWork(self.wiring), threads=workers, policy=render_policy)
