@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from promises import ask, check_unharmed, hash_tree, list_originals
+from promises import ask, check_unharmed, has_records, hash_tree, list_lost, list_originals
 
 
 class Pledges:
@@ -18,8 +18,10 @@ class Pledges:
         """No half file, nothing twice, no record without its file; no content lost that was ever called verified."""
         for card in cards:
             self._given.update(hash_tree(card).values())
-        if not check_unharmed(self._library, self._given):
+        if not has_records(self._library):
+            check_unharmed(self._library, self._given)
             return
+        check_unharmed(self._library, self._given, lost=list_lost(self._library))
         recorded = {checksum for (checksum,) in ask(self._library, "SELECT lower(hex(sha256)) FROM asset")}
         assert self._verified <= recorded, "a content that was called verified is forgotten"
         self._verified = recorded

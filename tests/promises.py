@@ -66,19 +66,33 @@ def check_stored(library: Path, cards: Path) -> None:
     check_unharmed(library, set(hash_tree(cards).values()))
 
 
-def check_unharmed(library: Path, contents: set[str]) -> bool:
-    """What holds whatever was promised, where cards gave these contents; whether there is any record yet."""
+def list_lost(library: Path) -> set[bytes]:
+    """Originals whose record was lost when their job was killed: they wait for their card, which finds or removes them."""
+    recorded = {path for (path,) in ask(library, "SELECT path FROM asset")}
+    waiting = {name.encode() for (name,) in ask(library, "SELECT name FROM session JOIN job ON session_id = session.id"
+                                                " WHERE safety NOT IN ('secured', 'closed')")}  # fmt: skip
+    return {
+        path
+        for path in list_originals(library)
+        if path not in recorded and path.partition(b"/")[0] in waiting
+    }
+
+
+def check_unharmed(library: Path, contents: set[str], *, lost: Collection[bytes] = ()) -> bool:
+    """What holds whatever was promised, where cards gave these contents; whether there is any record yet.
+
+    `lost` are files that may be there beside another one of the same content.
+    """
     originals = list_originals(library)
     strangers = [path for path, checksum in originals.items() if checksum not in contents]
     assert not strangers, f"files under final names that are not what the card gave: {strangers}"
-    twice = [checksum for checksum, number in Counter(originals.values()).items() if number > 1]
+    kept = Counter(checksum for path, checksum in originals.items() if path not in lost)
+    twice = [checksum for checksum, number in kept.items() if number > 1]
     assert not twice, f"contents that are stored more than once: {twice}"
-    if not (library / ".ghostroll" / "state.db").exists():
+    if not has_records(library):
         return False
     assert ask(library, "PRAGMA integrity_check") == [("ok",)]
     assert ask(library, "PRAGMA foreign_key_check") == []
-    if not has_records(library):
-        return False
     check_records(library)
     return True
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from promises import ask, check_finished, hash_tree, list_originals
+from promises import ask, check_finished, has_records, hash_tree, list_lost, list_originals
 from puppets import Killed, Puppet, Refused, Stage
 from stores import Store
 from wires import Wire
@@ -295,13 +295,14 @@ class World:
         self._check_cards()
         originals = list_originals(self.library)
         known = {checksum for image in self.images.values() for checksum in image.values()}
-        whole = [checksum for checksum in originals.values() if checksum in known]
+        lost = self._list_lost()
+        whole = [checksum for path, checksum in originals.items() if checksum in known and path not in lost]
         strangers = {path for path, checksum in originals.items() if checksum not in known}
         assert len(strangers) <= len(self.harmed), f"not what a card gave: {strangers}"
         assert len(whole) == len(set(whole)), "a content is stored twice"
-        if not (self.library / ".ghostroll" / "state.db").exists():
-            return
         try:
+            if not has_records(self.library):
+                return
             self._check_records(originals, set(whole))
         except sqlite3.OperationalError:
             assert self.is_full
@@ -317,6 +318,12 @@ class World:
             if there.get(path) != checksum:
                 expected.add((path, "damaged" if path in there else "missing"))
         assert set(found) == expected, "verify did not find what there is, or more"
+
+    def _list_lost(self) -> set[bytes]:
+        try:
+            return list_lost(self.library) if has_records(self.library) else set()
+        except sqlite3.OperationalError:
+            return set()
 
     def _check_cards(self) -> None:
         for folder in ("drawer", "readers"):

@@ -194,10 +194,13 @@ class UploadWork:
                 progress=self._count(task),
             )
         wiring.meter.count(task.job_id, Stage.UPLOAD, items=1)
-        return Outcome(task, facts=lambda db: self._record_archive(db, one, gallery, size))
+        return Outcome(task, facts=lambda db: self._record_archive(db, one, gallery, there, size))
 
-    def _record_archive(self, db: sqlite3.Connection, one: Object, gallery: PlacedGallery, size: int) -> None:
-        whole = not objects.has_wanted(db, gallery.id, ObjectKind.PICTURE)
+    def _record_archive(
+        self, db: sqlite3.Connection, one: Object, gallery: PlacedGallery, packed: set[SourceId], size: int
+    ) -> None:
+        wanted = objects.has_wanted(db, gallery.id, ObjectKind.PICTURE)
+        whole = not wanted and objects.list_shown(db, gallery.id) == packed  # one may have come meanwhile
         if not objects.settle_object(db, one, ObjectState.PRESENT):
             now = objects.find_object(db, one.id)
             if now is not None:  # pictures have come meanwhile: once they are all there it is made anew
