@@ -232,6 +232,7 @@ def test_link_and_publish(person: Person, beside: bool) -> None:
                 "link": f"file://{index}",
                 "target": "folder",
                 "expires": None,
+                "expires_assumed": False,
                 "public": False,
             }
         index.write_text("broken")

@@ -277,14 +277,14 @@ def test_what_is_not_confirmed(rows: Rows) -> None:
         elsewhere = objects.want_original(db, THERE, rows.job, rows.asset, 5)
         assert elsewhere is not None
         objects.settle_object(db, rows.find(elsewhere), ObjectState.CONFIRMED)
-    assert tell() == {(None, None, 2)}
+    assert tell() == {(None, None, 1)}
     with rows.database.write() as db:
         here = objects.want_original(db, HERE, rows.job, rows.asset, 5)
         assert here is not None
-    assert tell() == {(ObjectState.WANTED, None, 2)}
+    assert tell() == {(ObjectState.WANTED, None, 1)}
     with rows.database.write() as db:
         objects.settle_object(db, rows.find(here), ObjectState.PRESENT, "because")
-    assert tell() == {(ObjectState.PRESENT, "because", 2)}
+    assert tell() == {(ObjectState.PRESENT, "because", 1)}
     with rows.database.write() as db:
         objects.settle_object(db, rows.find(here), ObjectState.CONFIRMED)
     assert tell() == set()

@@ -124,7 +124,7 @@ def publish_job(wiring: Wiring, job_id: JobId) -> None:
         if job.session_id is None:
             raise UsageError(_say_no_gallery(db, job))
         for other in job_rows.list_jobs_of_session(db, job.session_id):
-            tasks.unpark(db, BUCKET_CAUSES, other.id)
+            tasks.unpark(db, (Cause.LIBRARY_GONE, *BUCKET_CAUSES), other.id)
         resume_bucket(wiring, db)
         release_galleries(wiring, db, job_id, job.session_id)
 
