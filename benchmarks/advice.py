@@ -34,7 +34,7 @@ from stores import Store, serve_rclone
 _MIB = 1 << 20
 _ROWS = 3000
 _ADDRESSES = 1000
-_OBJECTS, _OBJECT_BYTES = 60, 250_000
+_OBJECTS, _OBJECT_BYTES = 24, 250_000
 _KEYS = {"aws_access_key_id": "A" * 20, "aws_secret_access_key": "s" * 40, "region_name": "us-east-1"}
 
 Pairs = dict[str, tuple[float, float]]  # what is recommended, and what is done; seconds

@@ -7,6 +7,7 @@ and scaled by Lanczos. The first row of each table is that ideal, encoded: nothi
 """
 
 import io
+import json
 import math
 import statistics
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import give_up, option_parser
+from measuring import describe_machine, give_up, option_parser
 from PIL import Image, ImageFile
 from staging import list_files, make_photo_card, open_stage
 
@@ -26,6 +27,8 @@ from ghostroll.render.raster import draft
 
 R = Image.Resampling
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+# By way: seconds to decode, to scale and to encode, PSNR, SSIM, bytes.
+Table = dict[str, list[float]]
 _WINDOW = 8  # pixels
 
 
@@ -54,24 +57,30 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.photos:
-        compare(options.photos, options.shrink)
-        return
-    with open_stage(options.cache) as stage:
-        card = make_photo_card(
-            options.cache, stage.folder, photos=options.count, megapixels=options.megapixels
+        tables = compare(options.photos, options.shrink)
+    else:
+        with open_stage(options.cache) as stage:
+            card = make_photo_card(
+                options.cache, stage.folder, photos=options.count, megapixels=options.megapixels
+            )
+            tables = compare(list_files(card), options.shrink)
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(
+            json.dumps({"machine": describe_machine(options.cache), **tables}, indent=1) + "\n"
         )
-        compare(list_files(card), options.shrink)
 
 
-def compare(photos: Sequence[Path], ratio: float) -> None:
+def compare(photos: Sequence[Path], ratio: float) -> dict[str, Table]:
     """Both tables, over the photos that are large enough for a share picture to be smaller."""
     targets = {path: size for path in photos if (size := _choose_target(path, ratio)) is not None}
     if not targets:
         give_up("no photo is larger than a share picture: name larger ones, or use --shrink 0.34")
     print(f"share pictures of {len(targets)} photos, JPEG quality 85")
-    _print_table(_share_ways(), targets, quality=85)
+    shares = _print_table(_share_ways(), targets, quality=85)
     print(f"thumbs of the same, {512} pixels, JPEG quality 80")
-    _print_table(_thumb_ways(targets), {path: fit(size, 512) for path, size in targets.items()}, quality=80)
+    thumbs = {path: fit(size, 512) for path, size in targets.items()}
+    return {"shares": shares, "thumbs": _print_table(_thumb_ways(targets), thumbs, quality=80)}
 
 
 def _choose_target(path: Path, ratio: float) -> tuple[int, int] | None:
@@ -114,17 +123,18 @@ def _thumb_ways(targets: dict[Path, tuple[int, int]]) -> list[Way]:
     ]
 
 
-def _print_table(ways: Sequence[Way], targets: dict[Path, tuple[int, int]], *, quality: int) -> None:
+def _print_table(ways: Sequence[Way], targets: dict[Path, tuple[int, int]], *, quality: int) -> Table:
     rows: dict[str, list[tuple[float, ...]]] = {way.name: [] for way in ways}
     for path, target in targets.items():
         ideal = _in_full(path, target).resize(target, R.LANCZOS)
         for way in ways:
             rows[way.name].append(_take(way, path, target, ideal, quality))
     print(f"  {'way':<50} {'decode':>7} {'scale':>7} {'encode':>7}   {'PSNR':>6} {'SSIM':>7} {'kB':>6}")
-    for name, taken in rows.items():
-        decode, scale, encode, decibels, likeness, size = map(statistics.median, zip(*taken, strict=True))
+    medians = {name: [*map(statistics.median, zip(*taken, strict=True))] for name, taken in rows.items()}
+    for name, (decode, scale, encode, decibels, likeness, size) in medians.items():
         times = "".join(f"{seconds * 1000:>5.1f} ms" for seconds in (decode, scale, encode))
         print(f"  {name:<50}{times}   {decibels:>6.2f} {likeness:>7.4f} {size / 1000:>6.0f}")
+    return medians
 
 
 def _take(

@@ -162,6 +162,29 @@ def test_a_whole_ingest_is_measured_beside_its_floors_and_the_classic_design(tmp
     assert total < figures["wall of the classic design, beside ghostroll's"]["value"]
 
 
+def test_common_advice_is_measured_beside_what_is_done(tmp_path: Path) -> None:
+    """Each piece of advice has its seconds beside those of what is done instead."""
+    document = run_benchmark("advice.py", tmp_path, photos=1, megapixels=1, rounds=1)
+    figures = figures_of(document)
+    assert len(figures) == 12
+    assert all(figure["value"] > 0 and figure["floor"] > 0 for figure in figures.values())
+    assert figures["CPU: two processes decode each photo, beside one"]["ratio"] > 1
+
+
+def test_ways_to_make_a_picture_are_compared(tmp_path: Path) -> None:
+    """Every way has its CPU and its quality; none is nearer to the ideal than the ideal itself."""
+    out = tmp_path / "pictures.json"
+    told: list[str | Path] = ["--count=1", "--megapixels=6", "--cache", tmp_path / "cache", "--json", out]
+    subprocess.run([sys.executable, BENCHMARKS / "pictures.py", *told], check=True, capture_output=True)
+    document = json.loads(out.read_text())
+    for table in (document["shares"], document["thumbs"]):
+        ideal = table["in full, Lanczos"]
+        for decode, scale, encode, decibels, likeness, size in table.values():
+            assert min(decode, scale, encode, size) > 0
+            assert 20 < decibels <= ideal[3] + 0.1
+            assert 0.5 < likeness <= ideal[4] + 0.001
+
+
 def test_goals_that_are_not_reached_are_told(tmp_path: Path) -> None:
     """What `make bench` found stands beside its goals, and only what falls short of one says so."""
     figures = [
@@ -186,6 +209,7 @@ def test_goals_that_are_not_reached_are_told(tmp_path: Path) -> None:
         "counts.py",
         "parts.py",
         "slow_medium.py",
+        "advice.py",
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(name: str) -> None:
