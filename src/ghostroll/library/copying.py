@@ -295,7 +295,7 @@ class Copier:
                     if item.content.sha256 not in stored:
                         fate = self._place_one(root, item)
                     if isinstance(fate, Duplicate):
-                        self._drop_leftovers(root, item)
+                        self._drop_leftovers(root, item, fate.asset)
                 fates.append(fate)
                 if isinstance(fate, Stored):
                     stored.add(item.content.sha256)
@@ -358,8 +358,11 @@ class Copier:
             return place
         raise TransientError("no free name was found in the session's folder")
 
-    def _drop_leftovers(self, root: int, item: _Staged) -> None:
-        """An earlier run may have stored this file under its own name and lost the record: it is stored elsewhere."""
+    def _drop_leftovers(self, root: int, item: _Staged, home: Asset | None) -> None:
+        """An earlier run may have stored this file under its own name and lost the record: it is stored elsewhere.
+
+        Nothing goes unless what is stored at `home` was read and is good; None: it was just verified, in this batch.
+        """
         place = self._records.find_place(item.source)
         if place is None:
             return
@@ -367,7 +370,8 @@ class Copier:
             if not self._claims.reserve(path):
                 continue  # another thread's, and not recorded yet
             self._places.add(path)
-            if self._matches(root, path, item.content):
+            good = home is None or self._matches(root, home.path, item.content)
+            if good and self._matches(root, path, item.content):
                 drop_leftover(root, path, self._folders)
 
     def _matches(self, root: int, path: bytes, content: Content) -> bool:

@@ -75,12 +75,19 @@ def _clear_leftovers(wiring: Wiring, given_up: Sequence[Source]) -> None:
                     content = read_content(root, path, reader, check=lambda _size: None)
                     with wiring.database.read() as db:
                         asset = assets.find_asset(db, content.sha256)
-                    if asset is not None and has_size(root, asset.path, asset.size):
+                    if asset is not None and _is_good(root, asset, reader):
                         drop_leftover(root, path, wiring.folders)
                     else:
                         set_aside(root, wiring.folders, path, wiring.now_seconds())
     finally:
         reader.close()
+
+
+def _is_good(root: int, asset: Asset, reader: ContentReader) -> bool:
+    """Whether an asset's file is there and has its bytes: read, for another copy goes because of it."""
+    if not has_size(root, asset.path, asset.size):
+        return False
+    return read_content(root, asset.path, reader, check=lambda _size: None).sha256 == asset.sha256
 
 
 def say_being_read(job_id: JobId) -> str:
