@@ -54,3 +54,16 @@ def test_the_only_copy_of_a_job_that_is_closed_is_kept(env: dict[str, str], tmp_
     photo = tmp_path / "cards" / "ONE" / "DCIM" / "100CANON" / "IMG_0001.JPG"
     assert kept.read_bytes() == photo.read_bytes()
     assert run_command(env, "verify").code == 0
+
+
+def test_the_only_good_copy_is_kept(env: dict[str, str], tmp_path: Path) -> None:
+    """Where the copy that was recorded has rotted meanwhile, the one that never was recorded is the good one, and stays."""
+    run = run_command(env, "ingest", put(tmp_path, "TWO", 1), "--json")
+    assert run.code == 0, run.err
+    (recorded,) = Path(run.document["session_dir"]).glob("originals/**/*.JPG")
+    good = recorded.read_bytes()
+    recorded.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+    closed = run_command(env, "close", "1")
+    assert closed.code == 0, closed.err
+    (kept,) = (tmp_path / "library" / ".ghostroll" / "aside").iterdir()
+    assert kept.read_bytes() == good
