@@ -22,8 +22,8 @@ from measuring import describe_machine, give_up, option_parser
 from PIL import Image, ImageFile
 from staging import list_files, make_photo_card, open_stage
 
-from ghostroll.render.encode import fit, shrink
 from ghostroll.render.raster import draft
+from ghostroll.render.scale import fit, shrink
 
 R = Image.Resampling
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -99,7 +99,8 @@ def _share_ways() -> list[Way]:
         Way("1/2, Hamming", _drafted("RGB"), _by(R.HAMMING), best),
         Way("1/2, bilinear", _drafted("RGB"), _by(R.BILINEAR), best),
         Way("1/2 in YCbCr, bicubic", _drafted("YCbCr"), _by(R.BICUBIC), best),
-        Way("ghostroll's, by bicubic", _as_ghostroll, _by(R.BICUBIC), best),
+        Way("ghostroll's, scaled by Pillow", _as_ghostroll, _by(R.LANCZOS), best),
+        Way("ghostroll's, scaled by Pillow's bicubic", _as_ghostroll, _by(R.BICUBIC), best),
         Way("ghostroll's, in blocks of 16 MiB", _in_one_block, shrink, best),
         Way("ghostroll's, without optimize", _as_ghostroll, shrink, {}),
         Way("ghostroll's, progressive", _as_ghostroll, shrink, {"progressive": True, "optimize": True}),

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageFile, features
 
 from ghostroll.demo.photos import make_textured_jpeg
-from ghostroll.render.encode import fit, shrink
 from ghostroll.render.raster import draft
+from ghostroll.render.scale import fit, shrink
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -75,6 +75,34 @@ def test_three_eighths_are_as_good_as_half() -> None:
         assert image.width == 3000 * 3 // 8
         ours = shrink(image, target)
     assert decibels(_as_jpeg(ours), ideal) > decibels(_as_jpeg(half), ideal) - 0.1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "RGBA"])
+@pytest.mark.parametrize(
+    ("size", "edge"),
+    [((720, 480), 655), ((481, 719), 300), ((900, 3), 500), ((5, 4), 3), ((1, 1000), 100), ((16, 9), 1)],
+)
+def test_every_way_to_scale_gives_the_same_picture(mode: str, size: tuple[int, int], edge: int) -> None:
+    """Whatever scales a picture, it has the wanted size, and nowhere more than a step beside what Pillow makes of it."""
+    slope = Image.linear_gradient("L").resize(size, Image.Resampling.BILINEAR)
+    bands = [slope.point(lambda value, n=n: 255 - value if n % 2 else value) for n in range(len(mode))]
+    picture = slope if mode == "L" else Image.merge(mode, bands)
+    target = fit(size, edge)
+    pillows = picture.resize(target, Image.Resampling.LANCZOS)
+    ours = shrink(picture, target)
+    assert (ours.size, ours.mode) == (target, mode)
+    apart = np.abs(np.asarray(ours, dtype=np.int16) - np.asarray(pillows, dtype=np.int16))
+    inside = apart[6:-6, 6:-6] if min(target) > 12 else apart[:0]  # at the border the two differ, and may
+    assert inside.max(initial=0) <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("value", [0, 1, 127, 254, 255])
+def test_a_plain_surface_stays_as_it_is(mode: str, value: int) -> None:
+    """Neither black nor white nor what is between gains or loses a step by scaling."""
+    plain = Image.new(mode, (300, 200), value if mode == "L" else (value,) * len(mode))
+    extrema = shrink(plain, (205, 137)).getextrema()
+    assert np.unique(np.asarray(extrema)).tolist() == [value]
 
 
 def _as_jpeg(image: Image.Image) -> Image.Image:

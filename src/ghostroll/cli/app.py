@@ -1,5 +1,6 @@
 """All commands of ghostroll, and the one place where an error ends the program."""
 
+import gc
 import importlib
 import sqlite3
 import sys
@@ -83,7 +84,10 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        return build_app(sys.argv[1:])(prog_name="ghostroll", standalone_mode=False) or 0
+        app = build_app(sys.argv[1:])
+        gc.freeze()  # all that was imported stays: it need not be looked through ever again
+        gc.enable()
+        return app(prog_name="ghostroll", standalone_mode=False) or 0
     except TyperException as error:
         return _tell(_say_usage(error), UsageError.exit_code)
     except sqlite3.DatabaseError as error:

@@ -6,9 +6,9 @@ import pillow_heif
 from PIL import Image
 
 from ghostroll.render.cicp import profile_for
-from ghostroll.render.encode import fit
 from ghostroll.render.metadata import describe, tags_of_tiff
 from ghostroll.render.raster import check_pixels, finish
+from ghostroll.render.scale import fit
 from ghostroll.render.source import Opened, Picture
 
 pillow_heif.options.DECODE_THREADS = 1

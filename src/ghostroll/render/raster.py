@@ -12,8 +12,8 @@ from PIL.WebPImagePlugin import WebPImageFile as WebP
 
 from ghostroll.errors import PermanentError
 from ghostroll.render.colour import adobe_rgb, to_srgb
-from ghostroll.render.encode import fit, shrink
 from ghostroll.render.metadata import ORIENTATION, Tags, describe, exif_of, is_adobe_rgb, tags_of
+from ghostroll.render.scale import fit, shrink
 from ghostroll.render.source import Opened, Picture
 
 FORMATS = tuple(plugin.format for plugin in (Jpeg, Png, Tiff, WebP))  # JPEG's opens MPO as well

@@ -9,7 +9,6 @@ from PIL import Image
 
 from ghostroll.errors import PermanentError
 from ghostroll.model import PhotoInfo
-from ghostroll.render.encode import fit
 from ghostroll.render.metadata import (
     MAKE,
     ORIENTATION,
@@ -20,6 +19,7 @@ from ghostroll.render.metadata import (
     tags_of_tiff,
 )
 from ghostroll.render.raster import check_pixels, finish, read_image
+from ghostroll.render.scale import fit
 from ghostroll.render.source import BROKEN_METADATA, Opened, Picture, is_complaint
 
 USABLE_EDGE = 512  # a preview below this is worth less than a development

@@ -14,9 +14,9 @@ from PIL import Image
 from ghostroll.errors import PermanentError
 from ghostroll.model import PhotoInfo
 from ghostroll.render.cicp import cicp_profile
-from ghostroll.render.encode import fit
 from ghostroll.render.metadata import describe_camera, describe_moment
 from ghostroll.render.raster import check_pixels, finish
+from ghostroll.render.scale import fit
 from ghostroll.render.source import Opened, Picture
 
 av.logging.set_level(None)
