@@ -12,6 +12,7 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 setup: $(STAMP) ## the environment in .venv, from the locked dependencies
+	@$(BIN)/python -m compileall -q src tests benchmarks  # as an installation is: where nobody may write it, each start does it again
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
