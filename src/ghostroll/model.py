@@ -268,7 +268,7 @@ class GalleryFailure:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Everything that `gallery.json` says. `total` counts the pictures there will be.
+    """Everything that `gallery.json` says, its items as `publish.gallery.order_items` has them. `total` counts the pictures there will be.
 
     `archive` is the address of all share pictures in one file of `archive_bytes`, once it is there.
     """

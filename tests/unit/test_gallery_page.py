@@ -92,7 +92,7 @@ def make_gallery(text: str) -> Gallery:
 def test_json_has_exactly_these_fields() -> None:
     """gallery.json has the fields that others rely on, in the order of the pictures."""
     earlier = replace(ITEM, name="IMG_0.JPG", taken="2026-11-22T14:30:14", camera=None, kind=Kind.VIDEO)
-    gallery = replace(GALLERY, items=(ITEM, earlier))
+    gallery = replace(GALLERY, items=(earlier, ITEM))
     first = {
         "name": "IMG_0.JPG",
         "taken": "2026-11-22T14:30:14",

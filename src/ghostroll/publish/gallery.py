@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -36,6 +37,9 @@ from ghostroll.publish.wording import (
 
 VERSION = 1  # of gallery.json; grows when a reader of the old shape would misread the new one
 
+_PIECES = (
+    1000  # of a page that are put together at once: one by one they would take many times the page's memory
+)
 _SCRIPTS = (
     "words.js",
     "layout.js",
@@ -71,7 +75,7 @@ def order_items(items: Iterable[GalleryItem]) -> tuple[GalleryItem, ...]:
 
 
 def build_gallery_json(gallery: Gallery) -> bytes:
-    """`gallery.json`: UTF-8, in the order of `order_items`, safe to stand inside a script element.
+    """`gallery.json`: UTF-8, its pictures in the order that they have, safe to stand inside a script element.
 
     Half a surrogate pair, which UTF-8 can't hold, becomes U+FFFD.
     """
@@ -87,7 +91,7 @@ def build_gallery_json(gallery: Gallery) -> bytes:
     if gallery.archive is not None:
         end["archive"] = {"address": gallery.archive, "bytes": gallery.archive_bytes}
     # Piece by piece: the objects of ten thousand pictures at once would be many times the text.
-    items = b",".join(_dump(_describe(item)) for item in order_items(gallery.items))
+    items = b",".join(_dump(_describe(item)) for item in gallery.items)
     return b"".join((_dump(start)[:-1], b',"items":[', items, b"],", _dump(end)[1:]))
 
 
@@ -122,10 +126,10 @@ def render_index(gallery: Gallery, address: str | None = None, *, document: byte
     gallery = shown if shell else gallery
     document = build_gallery_json(gallery) if shell or not document else document
     days = [taken.date() for item in gallery.items if (taken := parse_taken(item.taken))]
-    page = _load_template().generate(
+    page = _load_template().stream(
         gallery=gallery,
         address=address,
-        days=list(_group_days(order_items(gallery.items))),
+        days=_group_days(gallery.items),
         title=say_title(gallery, days),
         status=say_state(gallery),
         empty=say_empty(gallery),
@@ -139,6 +143,7 @@ def render_index(gallery: Gallery, address: str | None = None, *, document: byte
         shown=shown_address,
         video=Kind.VIDEO,
     )
+    page.enable_buffering(_PIECES)
     return b"".join(map(_encode, page))
 
 
@@ -165,19 +170,21 @@ def shown_address(address: str) -> str | None:
     return None if bare.startswith(("/", "\\")) else address
 
 
-def _order(item: GalleryItem) -> tuple[bool, datetime, list[tuple[int, str]], str, str]:
+def _order(item: GalleryItem) -> tuple[bool, datetime, str, str, str]:
     taken = parse_taken(item.taken)
     return taken is None, taken or datetime.min, _natural(item.name), item.name, item.share  # noqa: DTZ901  # local
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def _natural(name: str) -> str:
     """A key by which numbers inside names count as numbers: a longer one is larger.
 
-    Compared as text after their length, because int() refuses numbers of thousands of digits.
+    Compared as text behind their length, because int() refuses numbers of thousands of digits. Text ends with a
+    zero, so that of two texts the one that begins the other comes first.
     """
     parts = _DIGITS.split(name.casefold())  # text, digits, text, …, text
-    numbers = [part.lstrip("0") if index % 2 else "" for index, part in enumerate(parts)]
-    return [(len(number), number or part) for number, part in zip(numbers, parts, strict=True)]
+    numbers = (part.lstrip("0") for part in parts[1::2])
+    keys = [chr(min(len(number), sys.maxunicode)) + number for number in numbers]
+    return "".join(f"{text}\0{key}" for text, key in zip(parts[::2], [*keys, ""], strict=True))
 
 
 def _group_days(items: Iterable[GalleryItem]) -> Iterator[_Day]:
@@ -191,7 +198,10 @@ def _day_of(item: GalleryItem) -> date | None:
 
 
 def _encode(text: str) -> bytes:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 @cache
