@@ -41,7 +41,7 @@ def build_sha256sums(assets: Iterable[Asset], session: str) -> bytes:
     return b"".join(lines)
 
 
-def build_manifest(session: Session, jobs: Sequence[tuple[Job, Sequence[Entry]]]) -> bytes:
+def build_manifest(session: Session, jobs: Sequence[tuple[Job, Iterable[Entry]]]) -> bytes:
     """Every source of every job of a session, with where its bytes are; enough to rebuild the ledger.
 
     One JSON object, a source on each line, so that it can be searched line by line. It is put together piece by

@@ -3,10 +3,10 @@
 import os
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ghostroll.library.durable import library_errors
-from ghostroll.model import Asset, Gallery, JobId, Publication, Source
+from ghostroll.model import Asset, JobId, Publication, Source
 from ghostroll.publish.gallery import build_gallery_json, render_index
 from ghostroll.publish.link import write_link
 from ghostroll.publish.s3.keys import gallery_headers, pack_text, page_headers
@@ -40,9 +40,17 @@ class BucketAddresses:
         return self._cloud.tell_original(asset, path, self._signed)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a gallery said when it was written last: its state, and how many pictures it has."""
+
+    state: Publication
+    items: int
+
+
 def post_gallery(
     wiring: Wiring, cloud: Cloud, job: JobId, gallery: PlacedGallery, check: Callable[[], None]
-) -> tuple[Gallery, Callable[[sqlite3.Connection], None]]:
+) -> tuple[Written, Callable[[sqlite3.Connection], None]]:
     """Write a gallery's page where there is none or a new link is wanted, then its gallery.json as it is now.
 
     Returns what was written, and the facts to record. On return people can see it. Raises what the bucket
@@ -96,7 +104,7 @@ def post_gallery(
             wiring.linked.add(gallery.id)
         galleries.set_addresses(db, gallery.id, addresses)
 
-    return shown, record
+    return Written(state, len(shown.items)), record
 
 
 def choose_addresses(signed: Signed | None, cloud: Cloud, now: int, *, new_link: bool) -> Signed:

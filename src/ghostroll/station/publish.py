@@ -9,13 +9,13 @@ from ghostroll import jobs
 from ghostroll.engine.settle import Outcome
 from ghostroll.errors import Stopped
 from ghostroll.library.durable import exists, library_errors
-from ghostroll.model import Gallery, GalleryId, JobId, Publication, Stage, Task
+from ghostroll.model import GalleryId, JobId, Publication, Stage, Task
 from ghostroll.publish.folder import publish_to_folder
 from ghostroll.state import galleries, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state.galleries import FOLDER, PlacedGallery
 from ghostroll.station.galleries import list_shown, tell_gallery, tell_rendered
-from ghostroll.station.posting import post_gallery
+from ghostroll.station.posting import Written, post_gallery
 from ghostroll.station.render import SHARE, THUMBS
 from ghostroll.station.review import write_records
 from ghostroll.station.showing import FolderAddresses, build_gallery, collect_shown
@@ -43,22 +43,22 @@ class PublishWork:
         with wiring.database.read() as db:
             gallery = galleries.get_gallery(db, GalleryId(task.subject))
             of_session = [job.id for job in job_rows.list_jobs_of_session(db, gallery.session_id)]
-        shown, record = self._write(task.job_id, gallery)
+        written, record = self._write(task.job_id, gallery)
         ended = wiring.clock.boot()
-        if shown is None:
+        if written is None:
             return [Outcome(task)]
         wiring.written[gallery.id] = ended
-        if shown.items and (gallery.place != FOLDER or wiring.cloud is None):
+        if written.items and (gallery.place != FOLDER or wiring.cloud is None):
             for job in of_session:
                 wiring.first_picture.setdefault(job, ended)
-        if shown.items or gallery.place == FOLDER:  # the first picture goes up at once
+        if written.items or gallery.place == FOLDER:  # the first picture goes up at once
             wiring.published[gallery.id] = ended + max(_REST, _REST_FACTOR * (ended - started))
         wiring.meter.count(task.job_id, Stage.PUBLISH, items=1)
         at = wiring.now_text()
 
         def record_all(db: sqlite3.Connection) -> None:
             record(db)
-            _record_state(wiring, db, gallery, written=shown.state, of_session=of_session, at=at)
+            _record_state(wiring, db, gallery, written=written.state, of_session=of_session, at=at)
 
         return [Outcome(task, facts=record_all)]
 
@@ -82,7 +82,7 @@ class PublishWork:
         if self._stopping.is_set():
             raise Stopped("stopped in the middle of publishing")
 
-    def _write(self, job: JobId, gallery: PlacedGallery) -> tuple[Gallery | None, Record]:
+    def _write(self, job: JobId, gallery: PlacedGallery) -> tuple[Written | None, Record]:
         """Write it where it belongs. None where that is a bucket which is not this station's any more."""
         wiring, cloud = self._wiring, self._wiring.cloud
         if gallery.place == FOLDER:
@@ -92,20 +92,26 @@ class PublishWork:
         return post_gallery(wiring, cloud, job, gallery, self._check)
 
 
-def _write_to_folder(wiring: Wiring, gallery: PlacedGallery) -> Gallery:
+def _write_to_folder(wiring: Wiring, gallery: PlacedGallery) -> Written:
+    written, session = _write_pages(wiring, gallery)
+    if written.state is Publication.COMPLETE:
+        sync_renditions(wiring, session)
+        write_records(wiring, gallery.session_id)
+    return written
+
+
+def _write_pages(wiring: Wiring, gallery: PlacedGallery) -> tuple[Written, bytes]:
     with wiring.database.read() as db:
         state = tell_rendered(db, gallery.session_id)
         found = collect_shown(db, gallery.session_id)
     shown = build_gallery(found, state, FolderAddresses())
     name = shown.session.encode()
+    del found
     with wiring.library.enter(), library_errors("writing the gallery"):
         folder = os.path.join(wiring.library.path, name)
         if os.path.isdir(folder):  # else deleted by hand: nothing to show, and nobody to show it to
             publish_to_folder(folder, shown)
-    if state is Publication.COMPLETE:
-        sync_renditions(wiring, name)
-        write_records(wiring, gallery.session_id)
-    return shown
+    return Written(state, len(shown.items)), name
 
 
 def sync_renditions(wiring: Wiring, session: bytes) -> None:

@@ -4,6 +4,7 @@ The one place where *secured* is said. Runs again after a crash, so every step m
 """
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,18 @@ from ghostroll.jobs import SafetyFacts
 from ghostroll.library.durable import exists, has_size, library_errors, write_whole
 from ghostroll.library.identity import INCOMING
 from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manifest, build_sha256sums
-from ghostroll.model import Cause, Job, JobId, ObjectId, Safety, SessionId, SourceState, Stage, TaskState
+from ghostroll.model import (
+    Cause,
+    Job,
+    JobId,
+    ObjectId,
+    Safety,
+    SessionId,
+    Source,
+    SourceState,
+    Stage,
+    TaskState,
+)
 from ghostroll.observe.wording import say_count
 from ghostroll.state import assets, objects, tasks
 from ghostroll.state import jobs as job_rows
@@ -182,15 +194,18 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
             wiring.folders.sync(root, [folder])
 
 
-def _entries(db: sqlite3.Connection, job: Job) -> list[Entry]:
+def _entries(db: sqlite3.Connection, job: Job) -> Iterator[Entry]:
+    """What a manifest says of a job's sources: all read at once, each put in words when its turn comes."""
     stored = {asset.id: asset for asset in assets.list_assets_of_job(db, job.id)}
-    pictures = {
-        picture.source_id: _describe(picture) for picture in picture_rows.list_pictures_of_job(db, job.id)
-    }
-    return [
-        Entry(source, None if source.asset_id is None else stored[source.asset_id], pictures.get(source.id))
-        for source in assets.list_sources(db, job.id)
-    ]
+    pictures = {picture.source_id: picture for picture in picture_rows.list_pictures_of_job(db, job.id)}
+    sources = assets.list_sources(db, job.id)
+
+    def enter(source: Source) -> Entry:
+        picture = pictures.get(source.id)
+        asset = None if source.asset_id is None else stored[source.asset_id]
+        return Entry(source, asset, None if picture is None else _describe(picture))
+
+    return map(enter, sources)
 
 
 def _describe(picture: Picture) -> dict[str, Any]:
