@@ -177,21 +177,33 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
     """Write a session's `SHA256SUMS` and `manifest.json` as the ledger has them now; durable on return."""
     if session_id is None:
         return
-    with wiring.records_lock:
-        with (
-            wiring.database.read() as db
-        ):  # collected under the lock, built without: claims must not wait for JSON
-            session = job_rows.get_session(db, session_id)
-            stored = list(assets.list_assets(db, session.id))
-            collected = [(job, _entries(db, job)) for job in job_rows.list_jobs_of_session(db, session.id)]
-        sums, manifest = build_sha256sums(stored, session.name), build_manifest(session, collected)
-        folder = session.name.encode()
-        with wiring.library.enter() as root, library_errors("writing the manifest"):
-            if not exists(root, folder):  # deleted by hand, and not to be made again
-                return
-            for name, data in ((SHA256SUMS, sums), (MANIFEST, manifest)):
-                write_whole(root, folder + b"/" + name, data, INCOMING + b"/%s-%d" % (name, session.id))
-            wiring.folders.sync(root, [folder])
+    with wiring.records_lock, wiring.library.enter() as root, library_errors("writing the manifest"):
+        with wiring.database.read() as db:
+            folder = job_rows.get_session(db, session_id).name.encode()
+        if not exists(root, folder):  # deleted by hand, and not to be made again
+            return
+        for name, build in ((SHA256SUMS, _build_sums), (MANIFEST, _build_manifest)):
+            data = build(wiring, session_id)
+            write_whole(root, folder + b"/" + name, data, INCOMING + b"/%s-%d" % (name, session_id))
+        wiring.folders.sync(root, [folder])
+
+
+# Collected under the database's lock, built without: claims must not wait for JSON. One document after the other:
+# what is collected for one is the largest thing in memory.
+
+
+def _build_sums(wiring: Wiring, session_id: SessionId) -> bytes:
+    with wiring.database.read() as db:
+        session = job_rows.get_session(db, session_id)
+        stored = list(assets.list_assets(db, session_id))
+    return build_sha256sums(stored, session.name)
+
+
+def _build_manifest(wiring: Wiring, session_id: SessionId) -> bytes:
+    with wiring.database.read() as db:
+        session = job_rows.get_session(db, session_id)
+        collected = [(job, _entries(db, job)) for job in job_rows.list_jobs_of_session(db, session_id)]
+    return build_manifest(session, collected)
 
 
 def _entries(db: sqlite3.Connection, job: Job) -> Iterator[Entry]:
