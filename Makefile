@@ -58,9 +58,10 @@ test: setup peers ## everything: style, types, walls, unit, integration, crash, 
 	@$(BIN)/pytest tests/system  # one by one: a loop device that one frees is another's at once
 
 campaign: setup peers ## the whole fault campaign of docs/reliability.md, and what it counted
-	@rm -f campaign.counts
-	@GHOSTROLL_CAMPAIGN=1 GHOSTROLL_CAMPAIGN_COUNTS=$(CURDIR)/campaign.counts $(BIN)/pytest -n 2 --dist=worksteal tests/crash tests/faults
-	@$(BIN)/python tests/campaign.py campaign.counts
+	@: > campaign.counts
+	@began=$$(date +%s); GHOSTROLL_CAMPAIGN=1 GHOSTROLL_CAMPAIGN_COUNTS=$(CURDIR)/campaign.counts \
+	  $(BIN)/pytest -n 2 --dist=worksteal --durations=30 tests/crash tests/faults; code=$$?; \
+	  $(BIN)/python tests/campaign.py campaign.counts $$began; exit $$code
 
 bench: setup ## what ghostroll costs beside the floors, in about 10 minutes: make bench RESULTS=/path keeps the figures there
 	@$(BIN)/python benchmarks/core.py $(if $(RESULTS),--results "$(RESULTS)")

@@ -1,11 +1,13 @@
 """The fault campaign's size: a part of it in every test run, all of it by `make campaign`; and its counts.
 
 Every kill, cut, fault and hostile file is counted where it happens, so that the figures of
-`docs/reliability.md` come from a run. `python tests/campaign.py FILE` prints what a run counted.
+`docs/reliability.md` come from a run. `python tests/campaign.py FILE SECONDS` prints what a run counted that began so many
+seconds after 1970, and how long it took.
 """
 
 import os
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -37,3 +39,5 @@ def sum_counts(lines: list[str]) -> Counter[str]:
 if __name__ == "__main__":
     for done, times in sorted(sum_counts(Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()).items()):
         sys.stdout.write(f"{times:>9,}  {done}\n")
+    minutes, seconds = divmod(round(time.time()) - int(sys.argv[2]), 60)
+    sys.stdout.write(f"{minutes:>6}:{seconds:02}  minutes, all together\n")

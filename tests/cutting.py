@@ -15,6 +15,7 @@ from typing import Any
 from daemons import RunningDaemon
 from disk_log import Operation, find_node, find_words, read_log
 from disks import Disks, run
+from forking import fork_command
 from power_cut import Disk, Odds, Tree
 from promises import (
     ask,
@@ -26,7 +27,7 @@ from promises import (
     list_renditions,
 )
 from recording_disk import record
-from running import KILLED, command, environment, run_command
+from running import KILLED, command, environment
 
 IMAGE = "disk.img"
 _EXT4_MIB = 32
@@ -251,7 +252,7 @@ def _load(path: Path) -> dict[str, Any]:
 def check_restart(recording: Recording, cards: Sequence[Path]) -> None:
     """The same ingests once more, on what a cut left, end exactly as the undisturbed ones did."""
     for card in cards:
-        again = run_command(recording.env, "ingest", card, "--json")
+        again = fork_command(recording.env, "ingest", card, "--json")
         assert again.code == 0, again.err
         assert again.document["secured"] is True
     check_finished(recording.library, recording.cards)

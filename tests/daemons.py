@@ -11,14 +11,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from forking import Forked
 from running import command, wait_until
+
+Process = Forked | subprocess.Popen[bytes]
 
 
 class RunningDaemon:
     """`ghostroll daemon` in a process of its own. What it tells systemd and its journal is kept."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str], *, watchdog: float | None = None) -> None:
-        """Start it. `folder` is where its runtime folder and its log are made."""
+    def __init__(
+        self, folder: Path, env: Mapping[str, str], *, watchdog: float | None = None, forked: bool = False
+    ) -> None:
+        """Start it. `folder` is where its runtime folder and its log are made; `forked`: see `forking`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.runtime = folder / "runtime"
         self.runtime.mkdir(mode=0o750, exist_ok=True)
@@ -39,12 +44,16 @@ class RunningDaemon:
             more["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
         with self._log.open("ab") as log:
             self._start = log.tell()
-            self.process = subprocess.Popen(
-                command("daemon"),
-                env={**env, **more},
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,  # so that whatever it leaves behind can be found
+            self.process: Process = (
+                Forked({**env, **more}, "daemon", err=log.fileno())
+                if forked
+                else subprocess.Popen(
+                    command("daemon"),
+                    env={**env, **more},
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    start_new_session=True,  # so that whatever it leaves behind can be found
+                )
             )
 
     @property

@@ -60,11 +60,15 @@ static void parse_action(struct rule *rule, const char *word) {
     }
 }
 
-__attribute__((constructor)) static void read_rules(void) {
+/* Also called in a process that was forked, and whose environment is another one. */
+__attribute__((constructor)) void faulty_begin(void) {
     const char *text = getenv("FAULTY_RULES"), *log = getenv("FAULTY_LOG");
+    number = 0;
+    log_to = -1;
     if (log) log_to = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     for (; text && *text && number < MOST; text = strchr(text, '\n') ? strchr(text, '\n') + 1 : "") {
         struct rule *rule = &rules[number];
+        memset(rule, 0, sizeof *rule);
         char action[64];
         if (sscanf(text, "%15[^\t]\t%4095[^\t]\t%4095[^\t]\t%ld\t%ld\t%63[^\t]\t%4095[^\n]", rule->kind, rule->glob, rule->but,
                    &rule->first, &rule->last, action, rule->gate) != 7) {

@@ -6,11 +6,12 @@ What the kernel itself does on a real disk is tested in `tests/system`.
 """
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from running import need_tools
+from forking import fork_command
+from running import Run, need_tools
 
 SOURCE = Path(__file__).with_name("faulty.c")
 WRITES = ("create", "write", "sync", "rename", "mkdir", "unlink", "truncate")  # what a disk may refuse
@@ -73,6 +74,10 @@ class Faulty:
             "FAULTY_RULES": "\n".join(fault.describe() for fault in faults),
         }
         return armed if log is None else armed | {"FAULTY_LOG": str(log)}
+
+    def run(self, env: Mapping[str, str], *arguments: str | bytes | Path, timeout: float = 100) -> Run:
+        """Run an armed command to its end, from a fork that has the library loaded."""
+        return fork_command(env, *arguments, timeout=timeout, preload=self._library)
 
 
 def watch(glob: str, kinds: Iterable[str], *, but: str = "-") -> list[Fault]:

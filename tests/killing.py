@@ -2,16 +2,16 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from daemons import RunningDaemon
+from forking import Forked
 from knocking import ask
 from promises import ask as ask_state
-from running import KILLED, command, finish_command
+from running import KILLED
 from waiting import wait_for
 
 from ghostroll.daemon.wire import Done, Failed, Ingest, encode_request
@@ -32,8 +32,8 @@ Program = Callable[[Mapping[str, str], Path, Path], Ended]
 
 def run_ingest(env: Mapping[str, str], card: Path, _place: Path) -> Ended:
     """`ghostroll ingest`."""
-    process = start_apart(env, "ingest", card, "--json")
-    run = finish_command(process, timeout=100)
+    process = Forked(env, "ingest", card, "--json")
+    run = process.finish(timeout=100)
     check_no_orphan(process.pid)
     if run.code == KILLED:
         return Ended(killed=True, document={}, said=run.err)
@@ -43,7 +43,7 @@ def run_ingest(env: Mapping[str, str], card: Path, _place: Path) -> Ended:
 
 def run_daemon(env: Mapping[str, str], card: Path, place: Path) -> Ended:
     """`ghostroll daemon`, asked to read a card once it is up, and stopped in order when that is done."""
-    daemon = RunningDaemon(place / "daemon", env)
+    daemon = RunningDaemon(place / "daemon", env, forked=True)
     try:
         answer = None
         if daemon.is_up():
@@ -89,17 +89,6 @@ def is_idle(library: Path) -> bool:
 
 
 PROGRAMS: Mapping[str, Program] = {"ingest": run_ingest, "daemon": run_daemon}
-
-
-def start_apart(env: Mapping[str, str], *arguments: str | Path) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, so that whatever it leaves behind can be found."""
-    return subprocess.Popen(
-        command(*arguments),
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
 
 
 def check_no_orphan(leader: int) -> None:

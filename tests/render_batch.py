@@ -1,6 +1,7 @@
 """Rendering many spoilt files in a process of its own, as a station does: one lane, one file at a time.
 
-`python tests/render_batch.py ORDER`; ORDER is JSON of a `Batch`. It prints a `Harvest` as JSON.
+`python tests/render_batch.py` reads JSON of a `Batch`: ten thousand names are too long for a command line. It prints a
+`Harvest` as JSON.
 """
 
 import json
@@ -61,7 +62,8 @@ class Harvest:
 def run_batch(batch: Batch, before: Sequence[str | Path] = (), timeout: float = 3000) -> Harvest:
     """Render a batch to its end; `before` is what the process is started by."""
     done = subprocess.run(
-        [*before, sys.executable, __file__, json.dumps(asdict(batch))],
+        [*before, sys.executable, __file__],
+        input=json.dumps(asdict(batch)).encode(),
         capture_output=True,
         check=False,
         timeout=timeout,
@@ -132,4 +134,4 @@ def _render(lane: Lane, harvest: Harvest, name: str, path: Path, kind: Kind) -> 
 
 
 if __name__ == "__main__":
-    json.dump(asdict(render_batch(Batch(**json.loads(sys.argv[1])))), sys.stdout)
+    json.dump(asdict(render_batch(Batch(**json.load(sys.stdin)))), sys.stdout)

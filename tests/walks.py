@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from bucket_promises import check_bucket
 from campaign import FULL, count
 from crash_points import OF_BUCKET, OF_HEALING, find_points
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -371,11 +372,26 @@ def make_remote(place: Path, stage: Stage, server: Store, wire: Wire) -> World:
     return World(place, stage, server.with_new_bucket(), wire)
 
 
-def run_walks(walk: type[Walk], examples: int, steps: int) -> None:
+def run_walks(walk: type[Walk], examples: int, steps: int, part: int) -> None:
     """So many random walks of so many steps each; in the campaign they are other ones each time.
 
-    One that fails is shortened only where GHOSTROLL_SHRINK is set: that takes minutes.
+    One that fails says its seed: with GHOSTROLL_SEED the same ones are walked again. It is shortened only where
+    GHOSTROLL_SHRINK is set: that takes minutes.
     """
+    number = int(os.environ.get("GHOSTROLL_SEED") or random.SystemRandom().randrange(1 << 32))
+    if FULL:
+        seed(f"{number} {part}")(walk)
+    try:
+        _run_walks(walk, examples, steps)
+    except BaseException as error:
+        error.add_note(
+            f"the same walks again: GHOSTROLL_SEED={number}" if FULL else "these walks are the same each time"
+        )
+        raise
+    count(f"random walks ({walk.__name__})", examples)
+
+
+def _run_walks(walk: type[Walk], examples: int, steps: int) -> None:
     run_state_machine_as_test(
         walk,
         settings=settings(
@@ -389,4 +405,3 @@ def run_walks(walk: type[Walk], examples: int, steps: int) -> None:
             print_blob=False,
         ),
     )
-    count(f"random walks ({walk.__name__})", examples)

@@ -11,10 +11,11 @@ from bucket_promises import check_bucket
 from campaign import FULL, count
 from crash_card import make_crash_card
 from crash_points import OF_BUCKET, OF_HEALING, find_points
+from forking import fork_command
 from killing import PROGRAMS, Program
 from pledges import Pledges, list_pictures
 from promises import check_always, check_finished, hash_tree
-from running import KILLED, environment, run_command
+from running import KILLED, environment
 from stores import Store
 
 from ghostroll.demo.photos import make_photo
@@ -104,7 +105,7 @@ def run_clean(place: Path, target: Target) -> Clean:
     if target.store is not None:
         make_film(card)
     log = place / "points.log"
-    run = run_command(target.settle(place, GHOSTROLL_CRASH_LOG=str(log)), "ingest", card, "--json")
+    run = fork_command(target.settle(place, GHOSTROLL_CRASH_LOG=str(log)), "ingest", card, "--json")
     assert run.code == 0, run.err
     assert run.document["secured"] is True
     target.check_finished(place, card)
@@ -211,13 +212,13 @@ def cut_short(place: Path, card: Path) -> tuple[dict[str, str], Path]:
     """A library whose ingest was killed half-way, and in which one stored file has rotted and was found damaged."""
     library = place / "library"
     env = environment(place, library, GHOSTROLL_COPY__BATCH_FILES="1", GHOSTROLL_COPY__THREADS_PER_CARD="1")
-    killed = run_command(env | {"GHOSTROLL_CRASH_AT": "copy.read:4"}, "ingest", card, "--json")
+    killed = fork_command(env | {"GHOSTROLL_CRASH_AT": "copy.read:4"}, "ingest", card, "--json")
     assert killed.code == KILLED, killed.err
     stored = next(path for path in sorted(library.glob("*/originals/**/*.JPG")))
     data = bytearray(stored.read_bytes())
     data[len(data) // 2] ^= 1
     stored.write_bytes(data)
-    assert run_command(env, "verify").code == 3
+    assert fork_command(env, "verify").code == 3
     return env, library
 
 
@@ -235,9 +236,9 @@ def test_killed_while_going_on(point: str, clean_folder: Clean, tmp_path: Path) 
     """Killed while it resumes and heals, and started once more, an ingest still ends as an undisturbed one."""
     card = make_crash_card(tmp_path)
     env, library = cut_short(tmp_path, card)
-    killed = run_command(env | {"GHOSTROLL_CRASH_AT": point}, "ingest", card, "--json")
+    killed = fork_command(env | {"GHOSTROLL_CRASH_AT": point}, "ingest", card, "--json")
     assert killed.code == KILLED, f"never got to {point}"
-    again = run_command(env, "ingest", card, "--json")
+    again = fork_command(env, "ingest", card, "--json")
     assert again.code == 0, again.err
     check_finished(library, card, aside=1)
     check_pictures(library, clean_folder)
@@ -249,6 +250,6 @@ def test_the_card_is_not_written(tmp_path: Path) -> None:
     card = make_crash_card(tmp_path)
     before = json.dumps([(str(path), path.stat().st_mtime_ns) for path in sorted(card.rglob("*"))])
     contents = hash_tree(card)
-    assert run_command(environment(tmp_path, tmp_path / "library"), "ingest", card, "--json").code == 0
+    assert fork_command(environment(tmp_path, tmp_path / "library"), "ingest", card, "--json").code == 0
     assert json.dumps([(str(path), path.stat().st_mtime_ns) for path in sorted(card.rglob("*"))]) == before
     assert hash_tree(card) == contents

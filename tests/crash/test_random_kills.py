@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 from bucket_promises import check_bucket
 from campaign import count, pick
-from daemons import RunningDaemon
-from killing import check_no_orphan, list_family, start_apart
+from daemons import Process, RunningDaemon
+from forking import Forked, fork_command
+from killing import check_no_orphan, list_family
 from knocking import knock
 from pledges import Pledges, list_pictures
 from promises import check_finished
-from running import KILLED, environment, run_command
+from running import KILLED, environment
 from stores import Store
 
 from ghostroll.daemon.wire import Ingest, encode_request
@@ -46,7 +47,7 @@ class Word:
         self._listen()
         self._heard = b""
 
-    def wait_for(self, point: bytes, process: subprocess.Popen[bytes], patience: float = PATIENCE) -> bool:
+    def wait_for(self, point: bytes, process: Process, patience: float = PATIENCE) -> bool:
         """Wait until a point is reached, any for none; False where the process ended or patience did before."""
         until = time.monotonic() + patience
         while point not in self._heard or not self._heard:
@@ -99,16 +100,14 @@ class Storm:
         return self._kill_daemon() if self.chance.random() < 0.4 else self._kill_ingest()
 
     def _kill_ingest(self) -> bool:
-        process = start_apart(self.env, "ingest", self.chance.choice(self.cards), "--json")
-        with process:
-            when = self._wait(process)
-            killed = kill(process, when)
-            _, said = process.communicate()
-        assert process.returncode in (0, KILLED), said.decode()
+        process = Forked(self.env, "ingest", self.chance.choice(self.cards), "--json")
+        killed = kill(process, self._wait(process))
+        run = process.finish(PATIENCE)
+        assert run.code in (0, KILLED), run.err
         return killed
 
     def _kill_daemon(self) -> bool:
-        daemon = RunningDaemon(self.place / "daemon", self.env)
+        daemon = RunningDaemon(self.place / "daemon", self.env, forked=True)
         try:
             with contextlib.ExitStack() as asking:
                 if self.chance.random() < 0.7 and daemon.is_up():
@@ -122,7 +121,7 @@ class Storm:
             daemon.end()
         return killed
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> str:
+    def _wait(self, process: Process) -> str:
         """Until the moment of the kill; which sort of moment that is."""
         kind = self.chance.random()
         self.word.wait_for(b"", process)
@@ -141,7 +140,7 @@ def request(daemon: RunningDaemon, card: Path) -> Iterator[socket.socket]:
         yield connection
 
 
-def kill(process: subprocess.Popen[bytes], when: str) -> bool:
+def kill(process: Process, when: str) -> bool:
     """SIGKILL; nothing that it started may be left. False where it had ended by itself."""
     workers = len(list_family(process.pid)) - 1
     process.send_signal(signal.SIGKILL)
@@ -175,14 +174,10 @@ def begin_storm(place: Path, word: Word, seed: int, store: Store | None) -> Stor
     for _ in range(9):
         storm.take_photo()
     elsewhere = send_to(store and store.with_new_bucket())
-    measured = start_apart(
-        environment(place, place / "undisturbed") | elsewhere | tell, "ingest", storm.cards[0]
-    )
-    with measured:
-        word.wait_for(b"", measured)
-        began = time.monotonic()
-        measured.communicate()
-    assert measured.returncode == 0
+    measured = Forked(environment(place, place / "undisturbed") | elsewhere | tell, "ingest", storm.cards[0])
+    word.wait_for(b"", measured)
+    began = time.monotonic()
+    assert measured.finish(PATIENCE).code == 0
     storm.longest = time.monotonic() - began
     return storm
 
@@ -190,7 +185,7 @@ def begin_storm(place: Path, word: Word, seed: int, store: Store | None) -> Stor
 def finish(env: dict[str, str], cards: Sequence[Path]) -> None:
     """Read every card undisturbed."""
     for card in cards:
-        last = run_command(env, "ingest", card, "--json")
+        last = fork_command(env, "ingest", card, "--json")
         assert last.code == 0, last.err
         assert last.document["secured"] is True
 

@@ -80,7 +80,7 @@ def test_a_call_that_the_card_fails(
 def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path) -> bool:
     """One run with a bad card and one with a good one; whether it met its fault at all."""
     env, log, library = settle(home), home / "calls", home / "library"
-    run = run_command(env | faulty.arm(fault, log=log), "ingest", card, "--json", timeout=_PATIENCE)
+    run = faulty.run(env | faulty.arm(fault, log=log), "ingest", card, "--json", timeout=_PATIENCE)
     told = f"{fault} at {[call for call in list_calls(log) if call.met][:1]}: {run.code} {run.err} {run.out}"
     try:
         check_sentence(run)

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from campaign import FULL, count, pick
 from faulty import Fault, Faulty, count_met, list_calls, watch
+from forking import fork_command
 from promises import check_always, check_finished, hash_tree
-from running import Run, check_sentence, environment, run_command
+from running import Run, check_sentence, environment
 
 REMEDIES = {  # what a person is told, whatever else: exit code, and a word of it
     "ENOSPC": (5, "room"),
@@ -71,7 +72,7 @@ def grounds(
         home = tmp_path_factory.mktemp("clean")
         glob, but, kinds = PLACES[name]
         armed = faulty.arm(*watch(glob, kinds, but=but), log=home / "calls")
-        run = run_command(settle(home) | armed, "ingest", card, "--json", timeout=_PATIENCE)
+        run = faulty.run(settle(home) | armed, "ingest", card, "--json", timeout=_PATIENCE)
         assert run.code == 0, run.err
         check_finished(home / "shelf", card)
         met = list_calls(home / "calls")
@@ -128,7 +129,7 @@ def test_a_call_that_fails(
 def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path, clean: Undisturbed) -> bool:
     """One disturbed run and the next one; whether it met its fault at all."""
     env, log, library = settle(home), home / "calls", home / "shelf"
-    run = run_command(env | faulty.arm(fault, log=log), "ingest", card, "--json", timeout=_PATIENCE)
+    run = faulty.run(env | faulty.arm(fault, log=log), "ingest", card, "--json", timeout=_PATIENCE)
     told = f"{fault} at {[call for call in list_calls(log) if call.met][:1]}: {run.code} {run.err} {run.out}"
     try:
         check_always(library, card)
@@ -136,7 +137,7 @@ def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path, clean: Und
             check_finished(library, card)
         check_told(run, fault)
         check_syncs(log)
-        again = run_command(env, "ingest", card, "--json", timeout=_PATIENCE)
+        again = fork_command(env, "ingest", card, "--json", timeout=_PATIENCE)
         assert again.code == 0, again.err
         assert again.document["secured"] is True
         check_finished(library, card)
