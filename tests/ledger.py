@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ghostroll.model import Found, JobId, Kind, SessionId, Source, SourceState, Volume
+from ghostroll.model import Found, JobId, Kind, SessionId, Source, SourceState, Stage, Volume
 from ghostroll.state import assets, jobs, tasks
 from ghostroll.state.database import Database
 
@@ -50,5 +50,5 @@ def add_files(database: Database, job: JobId, number: int, *, size: int = 100) -
     with database.write() as db:
         assets.add_sources(db, job, [found(b"DCIM/IMG_%06d.JPG" % n, size=size) for n in range(number)])
         sources = assets.list_sources(db, job, (SourceState.PENDING,))
-        tasks.want_copies(db, job, ((source.id, 0, source.size) for source in sources))
+        tasks.want_anew(db, Stage.COPY, job, ((source.id, 0, source.size) for source in sources))
     return sources

@@ -67,6 +67,9 @@ class Walk(RuleBasedStateMachine):
             if self._steps:
                 self.finish()
                 count("steps of random walks", self._steps)
+        except AssertionError as error:
+            error.add_note(self.world.describe())
+            raise
         finally:
             self.leave()
 

@@ -25,6 +25,12 @@ from ghostroll.demo.photos import make_photo
 
 TAKEN = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)  # the hour in which Europe's summer time ends
 DISK_MIB = 48
+RECORDS = {
+    "session": "SELECT * FROM session",
+    "job": "SELECT * FROM job",
+    "source": "SELECT * FROM source",
+    "task": "SELECT * FROM task",
+}
 
 
 @functools.cache
@@ -81,6 +87,17 @@ class World:
                 file.write_bytes(self.pool[number])
                 os.utime(file, (TAKEN.timestamp(),) * 2)
             self.images[name] = hash_tree(self.place / "drawer" / name)
+
+    def describe(self) -> str:
+        """What somebody needs who looks for the reason of a failure that doesn't come again: records, and what was said."""
+        lines = (
+            [f"log: {line}" for line in self.log.read_text().splitlines()[-80:]] if self.log.exists() else []
+        )
+        lines += sorted(f"file: {os.fsdecode(path)}" for path in hash_tree(self.library))
+        with contextlib.suppress(sqlite3.Error):
+            for table, question in RECORDS.items():
+                lines += [f"{table}: {row}" for row in ask(self.library, question)]
+        return "\n".join(lines)
 
     def end(self) -> None:
         """Nothing of it is left."""

@@ -47,7 +47,7 @@ def test_a_picture_that_arrives_while_the_archive_is_sent(
                 db.execute(statement)
             ((place, gallery),) = ask(person.library, "SELECT place, id FROM gallery WHERE place <> 'folder'")
             archive = objects.want_archive(db, place, JobId(1), gallery)
-            tasks.want_uploads(db, JobId(1), [(archive, 0, 0)])
+            tasks.want_anew(db, Stage.UPLOAD, JobId(1), [(archive, 0, 0)])
             (task,) = tasks.claim(db, Stage.UPLOAD, job=None, limit=1, now=wiring.clock.boot())
         (outcome,) = UploadWork(wiring, wiring.cloud).run([task])
         assert outcome.facts is not None

@@ -8,8 +8,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 from annotated_types import Interval
-from promises import ask, check_always, check_finished, list_originals
-from running import Run, check_sentence, environment, run_command
+from promises import ask, check_always, check_finished, check_sums, list_originals
+from running import KILLED, Run, check_sentence, environment, run_command
 from tracing import below, run_traced
 
 from ghostroll.config.settings import Copy
@@ -156,6 +156,39 @@ def test_a_file_that_is_gone_from_the_library_is_copied_again(
     next(library.glob("2*/originals/CARD/DCIM/file2.bin")).unlink()
     assert counts(ingest(env, card)) == (1, 4, 0)
     check_always(library, card)
+
+
+@pytest.mark.usefixtures("secured")
+def test_a_file_that_is_back_in_the_library_is_not_copied_any_more(
+    env: dict[str, str], card: Path, library: Path, tmp_path: Path
+) -> None:
+    """A file that was to be copied when the run was killed, and is known by now, leaves no copy that nobody ever makes."""
+    stored = next(library.glob("2*/originals/CARD/DCIM/file2.bin"))
+    stored.rename(tmp_path / "elsewhere")
+    assert run_command(env | {"GHOSTROLL_CRASH_AT": "copy.read"}, "ingest", card).code == KILLED
+    (tmp_path / "elsewhere").rename(stored)
+    assert run_command(env | {"GHOSTROLL_CRASH_AT": "engine.settled"}, "ingest", card).code == KILLED
+    states = (
+        "SELECT source.state, task.state FROM source LEFT JOIN task ON stage = 'copy' AND subject = source.id"
+    )
+    assert ask(library, f"{states} WHERE source.job_id = 2") == [("known", None)] * 5
+    assert counts(ingest(env, card)) == (0, 5, 0)
+    check_finished(library, card)
+
+
+@pytest.mark.usefixtures("secured")
+def test_a_file_with_a_new_home_leaves_the_lists_of_the_old_one(
+    env: dict[str, str], card: Path, library: Path
+) -> None:
+    """Killed after a missing file got a home in another session, the next run takes it out of the first one's lists."""
+    (session,) = library.glob("2*")
+    (session / "originals" / "CARD" / "DCIM" / "file2.bin").unlink()
+    killed = run_command(env | {"GHOSTROLL_CRASH_AT": "engine.settled:2"}, "ingest", card)
+    assert killed.code == KILLED
+    assert b"file2.bin" in (session / "SHA256SUMS").read_bytes()
+    assert run_command(env, "retry", "2").code == 0
+    check_sums(session)
+    assert (session / "SHA256SUMS").read_bytes().count(b"\n") == 4
 
 
 @pytest.mark.usefixtures("secured")

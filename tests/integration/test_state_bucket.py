@@ -116,7 +116,7 @@ class Rows:
                 db, "here", job=self.job, gallery=self.gallery, source=source.id, size=10
             )
             priority = jobs.order_uploads(ObjectKind.PICTURE, self.job)
-            tasks.want_uploads(db, self.job, [(made, priority, 10)])
+            tasks.want_anew(db, Stage.UPLOAD, self.job, [(made, priority, 10)])
         return self.find(made)
 
     def want_originals(self, number: int) -> None:
@@ -126,7 +126,9 @@ class Rows:
                 asset = put_asset(db, self.session, seed)
                 wanted = objects.want_original(db, "here", self.job, asset, 5)
                 assert wanted is not None
-                tasks.want_uploads(db, self.job, [(wanted, jobs.order_uploads("original", self.job), 5)])
+                tasks.want_anew(
+                    db, Stage.UPLOAD, self.job, [(wanted, jobs.order_uploads("original", self.job), 5)]
+                )
 
     def find(self, one: ObjectId) -> objects.Object:
         """An object as it is now."""

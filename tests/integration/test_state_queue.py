@@ -144,7 +144,7 @@ def test_a_copy_that_was_settled_is_wanted_anew(database: Database) -> None:
     settle(database, done, TaskState.DONE, charged=True)
     settle(database, parked, TaskState.PARKED, charged=True, cause=Cause.CARD_GONE, error="x")
     with database.write() as db:
-        tasks.want_copies(db, job, ((source.id, 0, 7) for source in sources))
+        tasks.want_anew(db, Stage.COPY, job, ((source.id, 0, 7) for source in sources))
     assert states(database) == {"ready": 2, "running": 1}
     assert [read_task(database, task)["attempts"] for task in (done, parked)] == [0, 0]
     assert read_task(database, running)["claim"] == 1
@@ -180,7 +180,7 @@ def test_claim_respects_weight(database: Database) -> None:
     """A batch stays within its weight, but one task is always taken, however heavy."""
     job = add_job(database)
     with database.write() as db:
-        tasks.want_copies(db, job, [(1, 9, 60), (2, 8, 30), (3, 7, 20), (4, 6, 500), (5, 5, 1)])
+        tasks.want_anew(db, Stage.COPY, job, [(1, 9, 60), (2, 8, 30), (3, 7, 20), (4, 6, 500), (5, 5, 1)])
     assert [task.subject for task in take(database, limit=9, weight=100)] == [1, 2]
     assert [task.subject for task in take(database, limit=9, weight=100)] == [3]
     assert [task.subject for task in take(database, limit=9, weight=100)] == [4]

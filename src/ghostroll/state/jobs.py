@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from ghostroll.model import Job, JobId, Publication, Safety, Session, SessionId, Volume
+from ghostroll.model import AssetId, Job, JobId, Publication, Safety, Session, SessionId, Volume
 
 
 def add_job(
@@ -151,6 +151,30 @@ def list_sessions(db: sqlite3.Connection) -> list[Session]:
         Session(row["id"], row["name"], row["created_at"])
         for row in db.execute("SELECT * FROM session ORDER BY id")
     ]
+
+
+def mark_records_due(db: sqlite3.Connection, asset: AssetId) -> None:
+    """An asset gets another home: the records on disk of all sessions that name it are to be written anew."""
+    db.execute(
+        "UPDATE session SET records_due = records_due + 1 WHERE id = (SELECT session_id FROM asset WHERE id = ?) OR id IN"
+        " (SELECT session_id FROM job JOIN source ON source.job_id = job.id WHERE source.asset_id = ?)",
+        (asset, asset),
+    )
+
+
+def list_records_due(db: sqlite3.Connection) -> list[SessionId]:
+    """The sessions whose records on disk are to be written anew."""
+    return [SessionId(row[0]) for row in db.execute("SELECT id FROM session WHERE records_due > 0")]
+
+
+def count_records_due(db: sqlite3.Connection, session: SessionId) -> int:
+    """How often a session's records became outdated since they were written."""
+    return int(db.execute("SELECT records_due FROM session WHERE id = ?", (session,)).fetchone()[0])
+
+
+def settle_records(db: sqlite3.Connection, session: SessionId, due: int) -> None:
+    """A session's records were written, unless they became outdated again meanwhile."""
+    db.execute("UPDATE session SET records_due = 0 WHERE id = ? AND records_due = ?", (session, due))
 
 
 def list_jobs_of_session(db: sqlite3.Connection, session: SessionId) -> list[Job]:

@@ -43,23 +43,15 @@ def want(
     )
 
 
-def want_copies(db: sqlite3.Connection, job: JobId, sources: Iterable[tuple[int, int, int]]) -> None:
-    """Queue a copy for each (source, priority, bytes); one that was settled before is wanted anew."""
+def want_anew(
+    db: sqlite3.Connection, stage: Stage, job: JobId, subjects: Iterable[tuple[int, int, int]]
+) -> None:
+    """Queue a copy or an upload for each (subject, priority, bytes); one that was settled or waits is ready anew."""
     db.executemany(
-        "INSERT INTO task (stage, job_id, subject, priority, weight) VALUES ('copy', ?, ?, ?, ?)"
+        f"INSERT INTO task (stage, job_id, subject, priority, weight) VALUES ('{stage}', ?, ?, ?, ?)"
         " ON CONFLICT (stage, subject) WHERE stage <> 'publish' DO UPDATE SET state = 'ready', attempts = 0, due = 0,"
         " cause = NULL, error = NULL, weight = excluded.weight WHERE task.state IN ('done', 'parked')",
-        ((job, subject, priority, weight) for subject, priority, weight in sources),
-    )
-
-
-def want_uploads(db: sqlite3.Connection, job: JobId, uploads: Iterable[tuple[int, int, int]]) -> None:
-    """Queue an upload for each (object, priority, bytes); one that was settled or waits is ready anew."""
-    db.executemany(
-        "INSERT INTO task (stage, job_id, subject, priority, weight) VALUES ('upload', ?, ?, ?, ?)"
-        " ON CONFLICT (stage, subject) WHERE stage <> 'publish' DO UPDATE SET state = 'ready', attempts = 0, due = 0,"
-        " cause = NULL, error = NULL, weight = excluded.weight WHERE task.state IN ('done', 'parked')",
-        ((job, subject, priority, weight) for subject, priority, weight in uploads),
+        ((job, subject, priority, weight) for subject, priority, weight in subjects),
     )
 
 
@@ -360,6 +352,13 @@ def revive(db: sqlite3.Connection, job: JobId) -> int:
         "UPDATE task SET state = 'ready', attempts = 0, due = 0, error = NULL WHERE state = 'dead' AND job_id = ?",
         (job,),
     ).rowcount
+
+
+def drop_wish(db: sqlite3.Connection, stage: Stage, subject: int) -> None:
+    """Forget a subject's task of a stage that is not under way: what it was to make is there by now."""
+    db.execute(
+        "DELETE FROM task WHERE stage = ? AND subject = ? AND state IN ('ready', 'parked')", (stage, subject)
+    )
 
 
 def drop_open(db: sqlite3.Connection, job: JobId, stages: Sequence[Stage]) -> None:

@@ -193,7 +193,7 @@ def _adopt_job(
         asset = None if source.content is None else assets.find_asset(db, source.content.sha256)
         if asset is None or asset.size != row.size:
             missing += 1
-            tasks.want_copies(db, job, [(row.id, 0, row.size)])
+            tasks.want_anew(db, Stage.COPY, job, [(row.id, 0, row.size)])
             continue
         assets.settle_source(db, row.id, source.state, asset.id)
         _adopt_picture(db, one, source, row, session)

@@ -82,7 +82,7 @@ def want_original(wiring: Wiring, db: sqlite3.Connection, source: Source) -> Non
     wanted = objects.want_original(db, cloud.place, source.job_id, source.asset_id, size)
     if wanted is not None:
         priority = jobs.order_uploads(ObjectKind.ORIGINAL, source.job_id)
-        tasks.want_uploads(db, source.job_id, [(wanted, priority, size)])
+        tasks.want_anew(db, Stage.UPLOAD, source.job_id, [(wanted, priority, size)])
         wait_with_bucket(wiring, db)
 
 
@@ -94,7 +94,7 @@ def want_confirmation(wiring: Wiring, db: sqlite3.Connection, job: JobId) -> int
     wiring.unconfirmed.discard(job)
     reopened = objects.reopen_unconfirmed(db, cloud.place, job)
     priority = jobs.order_uploads(ObjectKind.ORIGINAL, job)
-    tasks.want_uploads(db, job, [(one, priority, size) for one, size in reopened])
+    tasks.want_anew(db, Stage.UPLOAD, job, [(one, priority, size) for one, size in reopened])
     return len(reopened)
 
 
@@ -161,7 +161,7 @@ def _finish_gallery(wiring: Wiring, db: sqlite3.Connection, job: Job, gallery: P
         if not objects.has_wanted(db, gallery.id, ObjectKind.ARCHIVE):
             archive = objects.want_archive(db, gallery.place, job.id, gallery.id)
             priority = jobs.order_uploads(ObjectKind.ARCHIVE, job.id)
-            tasks.want_uploads(db, job.id, [(archive, priority, 0)])
+            tasks.want_anew(db, Stage.UPLOAD, job.id, [(archive, priority, 0)])
             wait_with_bucket(wiring, db)
         return
     if tell_gallery(db, gallery, Publication.COMPLETE) is not Publication.COMPLETE:
@@ -200,7 +200,7 @@ def _want_picture(
     galleries.set_archive(db, gallery.id, None)
     objects.overtake_archive(db, gallery.id)
     priority = jobs.order_uploads(ObjectKind.PICTURE, source.job_id)
-    tasks.want_uploads(db, source.job_id, [(wanted, priority, size)])
+    tasks.want_anew(db, Stage.UPLOAD, source.job_id, [(wanted, priority, size)])
     wait_with_bucket(wiring, db)
 
 
@@ -223,7 +223,7 @@ def requeue_uploads(wiring: Wiring, db: sqlite3.Connection) -> None:
     objects.drop_unwanted_originals(db, place, kinds)
     tasks.forget_elsewhere(db, place)
     for one, size in objects.list_wanted(db, place):
-        tasks.want_uploads(db, one.job_id, [(one.id, _order(one), size)])
+        tasks.want_anew(db, Stage.UPLOAD, one.job_id, [(one.id, _order(one), size)])
 
 
 def move_gallery(wiring: Wiring, db: sqlite3.Connection, job: JobId, session: SessionId) -> None:

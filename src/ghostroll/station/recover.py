@@ -17,7 +17,7 @@ from ghostroll.state.galleries import FOLDER
 from ghostroll.station.galleries import list_shown, move_gallery, requeue_uploads, want_shown_pictures
 from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.render import SHARE, THUMBS
-from ghostroll.station.review import write_records
+from ghostroll.station.review import write_due_records, write_records
 from ghostroll.station.wiring import Wiring
 
 
@@ -40,6 +40,7 @@ def recover(wiring: Wiring) -> None:
     wiring.growing.update(job.id for job in unfinished)  # their galleries are told of once they are complete
     for session in {job.session_id for job in unfinished}:
         write_records(wiring, session)
+    write_due_records(wiring)
     with wiring.database.write() as db:
         requeue_uploads(wiring, db)
         for job in unfinished:

@@ -120,7 +120,7 @@ def _secure(wiring: Wiring, job: Job) -> None:
     if lost:
         with wiring.database.write() as db:
             reopened = assets.reopen_assets(db, lost, job.id)
-            tasks.want_copies(db, job.id, ((source.id, 0, source.size) for source in reopened))
+            tasks.want_anew(db, Stage.COPY, job.id, ((source.id, 0, source.size) for source in reopened))
             if job.id not in wiring.slots:  # nobody can copy them before the card is back
                 tasks.park(db, job.id, (Stage.COPY,), Cause.CARD_GONE)
                 job_rows.set_safety(db, job.id, Safety.INTERRUPTED)
@@ -133,8 +133,7 @@ def _secure(wiring: Wiring, job: Job) -> None:
         )
         return
     write_records(wiring, job.session_id)
-    while wiring.outdated:  # a content that was missing elsewhere has a new home
-        write_records(wiring, wiring.outdated.pop())
+    write_due_records(wiring)
     crash_point("secured.promising")
     with wiring.database.promise() as db:
         job_rows.set_safety(db, job.id, Safety.SECURED, at=wiring.now_text())
@@ -170,6 +169,7 @@ def _say_unsafe(wiring: Wiring, job: Job, safety: Safety) -> None:
     with wiring.database.write() as db:
         job_rows.set_safety(db, job.id, safety)
     write_records(wiring, job.session_id)
+    write_due_records(wiring)
     tell_unsafe(wiring, job, safety)
 
 
@@ -177,15 +177,27 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
     """Write a session's `SHA256SUMS` and `manifest.json` as the ledger has them now; durable on return."""
     if session_id is None:
         return
-    with wiring.records_lock, wiring.library.enter() as root, library_errors("writing the manifest"):
+    with wiring.records_lock:
         with wiring.database.read() as db:
             folder = job_rows.get_session(db, session_id).name.encode()
-        if not exists(root, folder):  # deleted by hand, and not to be made again
-            return
-        for name, build in ((SHA256SUMS, _build_sums), (MANIFEST, _build_manifest)):
-            data = build(wiring, session_id)
-            write_whole(root, folder + b"/" + name, data, INCOMING + b"/%s-%d" % (name, session_id))
-        wiring.folders.sync(root, [folder])
+            due = job_rows.count_records_due(db, session_id)
+        with wiring.library.enter() as root, library_errors("writing the manifest"):
+            if exists(root, folder):  # else it was deleted by hand, and is not to be made again
+                for name, build in ((SHA256SUMS, _build_sums), (MANIFEST, _build_manifest)):
+                    data = build(wiring, session_id)
+                    write_whole(root, folder + b"/" + name, data, INCOMING + b"/%s-%d" % (name, session_id))
+                wiring.folders.sync(root, [folder])
+        if due:
+            with wiring.database.write() as db:
+                job_rows.settle_records(db, session_id, due)
+
+
+def write_due_records(wiring: Wiring) -> None:
+    """Write the records of sessions that name what has moved: a content that was missing there has a new home."""
+    with wiring.database.read() as db:
+        due = job_rows.list_records_due(db)
+    for session in due:
+        write_records(wiring, session)
 
 
 # Collected under the database's lock, built without: claims must not wait for JSON. One document after the other:

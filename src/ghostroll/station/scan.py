@@ -201,6 +201,7 @@ class ScanWork:
             asset = inventory.known.get(source.path)
             if asset is not None:
                 assets.settle_source(db, source.id, SourceState.KNOWN, asset.id)
+                tasks.drop_wish(db, Stage.COPY, source.id)  # of an earlier insertion, when it was not known
                 want_original(self._wiring, db, replace(source, asset_id=asset.id))
             else:
                 self._want_copy(db, source)
@@ -222,7 +223,9 @@ class ScanWork:
                 job_rows.drop_job(db, earlier.id)
 
     def _want_copy(self, db: sqlite3.Connection, source: Source) -> None:
-        tasks.want_copies(db, source.job_id, [(source.id, jobs.order_copies(source.kind), source.size)])
+        tasks.want_anew(
+            db, Stage.COPY, source.job_id, [(source.id, jobs.order_copies(source.kind), source.size)]
+        )
 
 
 def _list_unsettled(db: sqlite3.Connection, job: JobId) -> tuple[Source, ...]:

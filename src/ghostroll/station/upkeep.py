@@ -23,7 +23,7 @@ from ghostroll.station.copy import find_place, want_renders
 from ghostroll.station.galleries import release_galleries, want_confirmation
 from ghostroll.station.outage import BUCKET_CAUSES
 from ghostroll.station.probing import resume_bucket
-from ghostroll.station.review import review_job, write_records
+from ghostroll.station.review import review_job, write_due_records, write_records
 from ghostroll.station.wiring import Wiring
 
 
@@ -57,6 +57,7 @@ def close_job(wiring: Wiring, job_id: JobId) -> int:
             want_renders(db, source)  # a RAW whose JPEG never came is shown by itself
     _clear_leftovers(wiring, given_up)
     write_records(wiring, job.session_id)
+    write_due_records(wiring)
     review_job(wiring, job_id)
     return len(given_up)
 

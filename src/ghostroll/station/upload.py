@@ -219,7 +219,9 @@ class UploadWork:
         """It was wanted again while older bytes of it were sent."""
         now = objects.find_object(db, one.id)
         if now is not None and now.state is ObjectState.WANTED:
-            tasks.want_uploads(db, now.job_id, [(now.id, jobs.order_uploads(now.kind, now.job_id), 0)])
+            tasks.want_anew(
+                db, Stage.UPLOAD, now.job_id, [(now.id, jobs.order_uploads(now.kind, now.job_id), 0)]
+            )
 
     def _find_gallery(self, one: Object) -> tuple[PlacedGallery, str]:
         if one.gallery_id is None:

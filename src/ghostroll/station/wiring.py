@@ -15,7 +15,7 @@ from ghostroll.errors import CardGone
 from ghostroll.library.copying import ContentClaims
 from ghostroll.library.durable import Folders
 from ghostroll.library.identity import Library
-from ghostroll.model import Cause, GalleryId, JobId, SessionId, Volume
+from ghostroll.model import Cause, GalleryId, JobId, Volume
 from ghostroll.observe.meter import Meter
 from ghostroll.state.database import Database
 from ghostroll.station.cloud import Cloud
@@ -67,9 +67,6 @@ class Wiring:
     review_lock: threading.Lock = field(default_factory=threading.Lock)
     records_lock: threading.Lock = field(default_factory=threading.Lock)
     session_lock: threading.Lock = field(default_factory=threading.Lock)
-    outdated: set[SessionId] = field(
-        default_factory=set
-    )  # sessions whose records on disk name what has moved away
     published: dict[GalleryId, float] = field(
         default_factory=dict
     )  # boot time until which a gallery may rest
