@@ -6,6 +6,7 @@ that one, as a passing trouble does, or all from there on, as on a disk that is 
 
 import itertools
 import json
+import os
 import random
 import re
 import shutil
@@ -137,6 +138,8 @@ def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path, clean: Und
             check_finished(library, card)
         check_told(run, fault)
         check_syncs(log)
+        if fault.kind != "unlink":
+            check_tidy(library)
         again = fork_command(env, "ingest", card, "--json", timeout=_PATIENCE)
         assert again.code == 0, again.err
         assert again.document["secured"] is True
@@ -145,6 +148,13 @@ def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path, clean: Und
     except (AssertionError, OSError) as error:
         raise AssertionError(f"{told}\n{error}") from error
     return count_met(log) > 0
+
+
+def check_tidy(library: Path) -> None:
+    """A run that ended by itself left nothing unfinished behind."""
+    incoming = library / ".ghostroll" / "incoming"
+    left = os.listdir(incoming) if incoming.exists() else []
+    assert left == [], f"left in incoming: {left}"
 
 
 def check_syncs(log: Path) -> None:

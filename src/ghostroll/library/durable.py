@@ -305,21 +305,25 @@ def sync_folder(root: int, folder: bytes) -> None:
 def write_whole(root: int, path: bytes, data: bytes, temp: bytes) -> None:
     """Replace a small file at once: readers see the old one or the new one, whole, with its folder's group.
 
-    Its bytes are on the medium on return; its name is once the folder is synced.
+    Its bytes are on the medium on return; its name is once the folder is synced. Where that fails, nothing is left.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temp, flags, 0o664, dir_fd=root)
     try:
-        write_all(descriptor, memoryview(data))
-        crash_point("library.whole_syncing")
-        os.fdatasync(descriptor)
-        crash_point("library.whole_synced")
-    finally:
-        os.close(descriptor)
-    _give_to_group(root, temp, os.path.dirname(path))
-    crash_point("library.whole_renaming")
-    os.rename(temp, path, src_dir_fd=root, dst_dir_fd=root)
-    crash_point("library.whole_renamed")
+        try:
+            write_all(descriptor, memoryview(data))
+            crash_point("library.whole_syncing")
+            os.fdatasync(descriptor)
+            crash_point("library.whole_synced")
+        finally:
+            os.close(descriptor)
+        _give_to_group(root, temp, os.path.dirname(path))
+        crash_point("library.whole_renaming")
+        os.rename(temp, path, src_dir_fd=root, dst_dir_fd=root)
+        crash_point("library.whole_renamed")
+    except BaseException:
+        remove_quietly(root, temp)
+        raise
 
 
 def remove_quietly(root: int, path: bytes) -> None:
