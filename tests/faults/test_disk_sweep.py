@@ -2,6 +2,10 @@
 
 A clean run is counted first. Then the program runs again and again, and each time another call of it fails: only
 that one, as a passing trouble does, or all from there on, as on a disk that is full, broken or read-only.
+
+The campaign leaves no call out. Each call on the library meets each of the four errors (what only reads: EIO), and so
+does each on the state, but for its writes: those are hundreds of pages alike, and each meets one of the four in turn.
+A run begins as a fork, not as a new interpreter, or this would take hours.
 """
 
 import itertools
