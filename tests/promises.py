@@ -94,6 +94,7 @@ def check_unharmed(library: Path, contents: set[str], *, lost: Collection[bytes]
     assert ask(library, "PRAGMA integrity_check") == [("ok",)]
     assert ask(library, "PRAGMA foreign_key_check") == []
     check_records(library)
+    check_wishes(library)
     return True
 
 
@@ -102,6 +103,16 @@ def has_records(library: Path) -> bool:
     if not (library / ".ghostroll" / "state.db").exists():
         return False
     return bool(ask(library, "SELECT 1 FROM sqlite_schema WHERE name = 'asset'"))
+
+
+def check_wishes(library: Path) -> None:
+    """No copy is wanted of a file that has one: nobody would make it, and it would be waited for."""
+    wanted = ask(
+        library,
+        "SELECT task.state, source.state, path FROM task JOIN source ON source.id = subject WHERE stage = 'copy'"
+        " AND task.state IN ('ready', 'parked') AND asset_id IS NOT NULL",
+    )
+    assert wanted == [], "copies that are wanted though there is one"
 
 
 def check_records(library: Path) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from promises import ask, check_finished, has_records, hash_tree, list_lost, list_originals
+from promises import ask, check_finished, check_wishes, has_records, hash_tree, list_lost, list_originals
 from puppets import Killed, Puppet, Refused, Stage
 from stores import Store
 from wires import Wire
@@ -352,6 +352,7 @@ class World:
         assert ask(self.library, "PRAGMA foreign_key_check") == []
         if not ask(self.library, "SELECT 1 FROM sqlite_schema WHERE name = 'asset'"):
             return
+        check_wishes(self.library)
         recorded = dict(ask(self.library, "SELECT path, lower(hex(sha256)) FROM asset"))
         for path, checksum in recorded.items():
             assert originals.get(path) == checksum or checksum in self.harmed, f"{path!r} is not as recorded"
