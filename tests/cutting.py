@@ -1,5 +1,6 @@
 """Ingests onto a disk that records, and what is left of them when the power fails somewhere."""
 
+import functools
 import json
 import os
 import random
@@ -23,7 +24,6 @@ from promises import (
     check_stored,
     has_records,
     hash_tree,
-    list_originals,
     list_renditions,
 )
 from recording_disk import record
@@ -209,19 +209,24 @@ def lay_down(tree: Tree, place: Path) -> None:
                 file.write(content)
 
 
+@functools.cache
+def hash_card(card: Path) -> set[str]:
+    """The checksums of all that is on a card: none changes once it was made."""
+    return set(hash_tree(card).values())
+
+
 def check_cut(library: Path, cards: Path, said: Sequence[Path]) -> None:
     """The promises to a disk after a power cut, before anything runs on it. `said`: cards that were called secured."""
-    check_stored(library, cards)
-    originals = list_originals(library)
+    originals = check_stored(library, hash_card(cards))
     stored = set(originals.values())
     for card in said:
-        missing = set(hash_tree(card).values()) - stored
+        missing = hash_card(card) - stored
         assert not missing, f"said to be secured, and {len(missing)} contents are not there"
     recorded = has_records(library)
     assert recorded or not said, "said, and there is no record"
     secured = ask(library, "SELECT label FROM job WHERE safety = 'secured'") if recorded else []
     for (label,) in secured:
-        missing = set(hash_tree(cards / label).values()) - stored
+        missing = hash_card(cards / label) - stored
         assert not missing, f"on record as secured, and {len(missing)} contents are not there"
     assert {card.name for card in said} <= {label for (label,) in secured}, "said, and not on record"
     for manifest in library.glob("*/manifest.json"):

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,11 @@ def check_always(library: Path, card: Path) -> None:
         assert contents <= set(list_originals(library).values()), "called secured with files missing"
 
 
-def check_stored(library: Path, cards: Path) -> None:
-    """As `check_always`, for a folder of cards of which nobody says which are secured."""
-    check_unharmed(library, set(hash_tree(cards).values()))
+def check_stored(library: Path, contents: set[str]) -> dict[bytes, str]:
+    """As `check_always`, for the contents of cards of which nobody says which are secured; what is stored."""
+    originals = list_originals(library)
+    check_unharmed(library, contents, originals=originals)
+    return originals
 
 
 def list_lost(library: Path) -> set[bytes]:
@@ -78,12 +80,18 @@ def list_lost(library: Path) -> set[bytes]:
     }
 
 
-def check_unharmed(library: Path, contents: set[str], *, lost: Collection[bytes] = ()) -> bool:
+def check_unharmed(
+    library: Path,
+    contents: set[str],
+    *,
+    lost: Collection[bytes] = (),
+    originals: Mapping[bytes, str] | None = None,
+) -> bool:
     """What holds whatever was promised, where cards gave these contents; whether there is any record yet.
 
-    `lost` are files that may be there beside another one of the same content.
+    `lost` are files that may be there beside another one of the same content; `originals`: as `check_records` has it.
     """
-    originals = list_originals(library)
+    originals = list_originals(library) if originals is None else originals
     strangers = [path for path, checksum in originals.items() if checksum not in contents]
     assert not strangers, f"files under final names that are not what the card gave: {strangers}"
     kept = Counter(checksum for path, checksum in originals.items() if path not in lost)
@@ -93,7 +101,7 @@ def check_unharmed(library: Path, contents: set[str], *, lost: Collection[bytes]
         return False
     assert ask(library, "PRAGMA integrity_check") == [("ok",)]
     assert ask(library, "PRAGMA foreign_key_check") == []
-    check_records(library)
+    check_records(library, originals)
     check_wishes(library)
     return True
 
@@ -115,9 +123,9 @@ def check_wishes(library: Path) -> None:
     assert wanted == [], "copies that are wanted though there is one"
 
 
-def check_records(library: Path) -> None:
-    """Every record has its file, with the bytes that were recorded."""
-    originals = list_originals(library)
+def check_records(library: Path, originals: Mapping[bytes, str] | None = None) -> None:
+    """Every record has its file, with the bytes that were recorded. `originals`: what there is, for who has looked."""
+    originals = list_originals(library) if originals is None else originals
     for path, checksum in ask(library, "SELECT path, hex(sha256) FROM asset"):
         assert originals.get(path) == checksum.lower(), (
             f"{path!r} is recorded and not there, or not as recorded"
