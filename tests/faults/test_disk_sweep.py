@@ -138,7 +138,7 @@ def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path, clean: Und
     told = f"{fault} at {[call for call in list_calls(log) if call.met][:1]}: {run.code} {run.err} {run.out}"
     try:
         check_always(library, card)
-        if run.code == 0:
+        if run.code == 0 and fault.kind != "unlink":  # what could not be removed is for the next run
             check_finished(library, card)
         check_told(run, fault)
         check_syncs(log)

@@ -19,6 +19,7 @@ from ghostroll.state.owner import make_state_folder
 
 _CHECKED_AT_EVERY_START = 32 * 2**20  # bytes; a larger file is checked after a crash only: it takes seconds
 _ROOM = 64 * 1024  # bytes; SQLite's shared memory grows by half of that
+_BLOCK = 4096
 _MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _MIGRATIONS = importlib.resources.files("ghostroll.state") / "migrations"
 
@@ -194,12 +195,17 @@ def _refuse_unreadable(path: str, why: str) -> StateUnusable:
 
 
 def _takes_no_more(path: str) -> bool:
-    """Whether there is no room beside the state for this user. Free space as the filesystem tells it knows no quota."""
+    """Whether there is no room beside the state for this user: a file is written and synced there.
+
+    Free space as the filesystem tells it knows no quota, and a disk may be full only when it is synced (fsync(2)).
+    """
     trial = path + ".trial"
     try:
         descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, _ROOM)
+            os.write(descriptor, bytes(_BLOCK))
+            os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
             os.unlink(trial)
