@@ -73,6 +73,19 @@ def test_a_disk_that_fails_is_not_the_cards_fault(
     count("disk: calls of the program that failed (EIO)")
 
 
+def test_a_library_that_cannot_be_opened_any_more_is_not_called_unmounted(
+    faulty: Faulty, small_card: Path, tmp_path: Path
+) -> None:
+    """Where the library's folder can't be opened for an error of its disk, the disk is to be checked, not to be mounted."""
+    env = environment(tmp_path, tmp_path / "shelf", GHOSTROLL_STATE__PATH=str(tmp_path / "db" / "state.db"))
+    run = run_command(env | faulty.arm(Fault("open", "*/shelf", "EIO", 2)), "ingest", small_card)
+    check_sentence(run)
+    assert run.code == 2, run.err
+    assert "check its disk" in run.err
+    assert "mount" not in run.err
+    count("disk: calls of the program that failed (EIO)")
+
+
 def test_a_state_that_cannot_be_read_is_not_called_damaged(
     faulty: Faulty, small_card: Path, tmp_path: Path
 ) -> None:

@@ -45,8 +45,9 @@ class Library:
         try:
             root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
+            remedy = "check" if error.errno in _DISK_TROUBLES else "mount"
             raise LibraryNotThere(
-                f"the library {os.fsdecode(self.path)} is not there ({error.strerror}): mount its disk"
+                f"the library {os.fsdecode(self.path)} is not there ({error.strerror}): {remedy} its disk"
             ) from error
         try:
             if read_marker(root) != self.id:
