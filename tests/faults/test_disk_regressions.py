@@ -86,6 +86,20 @@ def test_a_library_that_cannot_be_opened_any_more_is_not_called_unmounted(
     count("disk: calls of the program that failed (EIO)")
 
 
+@pytest.mark.parametrize(("kind", "place"), [("mkdir", "own/db"), ("sync", "own")])
+def test_no_room_for_the_states_folder(
+    kind: str, place: str, *, faulty: Faulty, small_card: Path, tmp_path: Path
+) -> None:
+    """Where there is no room for the folder of a state of its own, it is room that is asked for."""
+    (tmp_path / "own").mkdir()
+    env = environment(tmp_path, tmp_path / "shelf", GHOSTROLL_STATE__PATH=str(tmp_path / "own/db/state.db"))
+    run = run_command(env | faulty.arm(Fault(kind, f"{tmp_path}/{place}", "EDQUOT")), "ingest", small_card)
+    check_sentence(run)
+    assert run.code == 5, run.err
+    assert "make room on its disk" in run.err
+    count("disk: calls of the program that failed (EDQUOT)")
+
+
 def test_a_state_that_cannot_be_read_is_not_called_damaged(
     faulty: Faulty, small_card: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """One owner: only one process at a time works on a state."""
 
 import contextlib
+import errno
 import fcntl
 import grp
 import json
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ghostroll.disk import make_folder
-from ghostroll.errors import StateHeld, StateUnusable
+from ghostroll.errors import NoSpace, StateHeld, StateUnusable
 
 _LONGEST_WORD = 64 * 1024  # bytes of a lock file that are looked at; a path may be long
 
@@ -95,10 +96,12 @@ def _name_user(uid: int) -> str:
 
 
 def make_state_folder(state_path: str) -> None:
-    """See to it that the state's folder exists, durably. Raises StateUnusable."""
+    """See to it that the state's folder exists, durably. Raises NoSpace or StateUnusable."""
     try:
         make_folder(os.path.dirname(os.path.abspath(state_path)))
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(f"no space for the state at {state_path}: make room on its disk") from error
         raise StateUnusable(
             f"the folder for the state at {state_path} can't be made ({error.strerror}): check state.path"
         ) from error
