@@ -17,7 +17,7 @@ from crash_card import make_crash_card
 from cutting import Recording, Step, blame_cut, check_cut, check_restart, lay_down, record_steps
 from power_cut import ALL_ODDS, MIXED, NAMES_ALONE, Disk
 
-RUNS = pick(1, 4)  # of each scenario
+RUNS = pick(1, 2)  # of each scenario
 SAMPLES = pick(8, 300)  # operations of a run after which the power fails; all around what was said as well
 RESTARTS = pick(2, 18)
 NEAR = pick(2, 15)

@@ -14,7 +14,7 @@ from verdicts import find_surprises
 
 from ghostroll.model import Kind
 
-EACH = pick(120, 6000)  # files of a family
+EACH = pick(120, 5000)  # files of a family
 ROUNDS = pick(1, 4)  # in which they are made, so that the campaign's processes share them
 ON_CARD = pick(10, 300)  # of a family
 ENDINGS = {Kind.JPEG: ".jpg", Kind.HEIF: ".heic", Kind.RAW: ".dng", Kind.VIDEO: ".mov", Kind.IMAGE: ".png"}
