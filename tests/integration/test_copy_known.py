@@ -192,6 +192,26 @@ def test_a_file_with_a_new_home_leaves_the_lists_of_the_old_one(
 
 
 @pytest.mark.usefixtures("secured")
+def test_lists_that_cannot_be_written_hold_nobody_up(
+    env: dict[str, str], card: Path, library: Path, tmp_path: Path
+) -> None:
+    """Where the lists of an old session can't be written any more, the log names it, and other cards are secured."""
+    (session,) = library.glob("2*")
+    (session / "originals" / "CARD" / "DCIM" / "file2.bin").unlink()
+    (session / "manifest.json").unlink()
+    (session / "manifest.json").mkdir()
+    second = run_command(env, "ingest", card)
+    assert second.code == 0
+    assert f"{session.name}: its SHA256SUMS and manifest.json still name what has moved" in second.err
+    (tmp_path / "THIRD").mkdir()
+    (tmp_path / "THIRD" / "new.bin").write_bytes(b"something new")
+    assert run_command(env, "ingest", tmp_path / "THIRD").code == 0
+    (session / "manifest.json").rmdir()
+    assert run_command(env, "ingest", card).code == 0
+    check_sums(session)
+
+
+@pytest.mark.usefixtures("secured")
 def test_a_deleted_session_is_copied_again(env: dict[str, str], card: Path, library: Path) -> None:
     """A whole session deleted by hand comes back from the card, into a new session."""
     shutil.rmtree(next(library.glob("2*")))

@@ -80,7 +80,15 @@ def test_three_eighths_are_as_good_as_half() -> None:
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "RGBA"])
 @pytest.mark.parametrize(
     ("size", "edge"),
-    [((720, 480), 655), ((481, 719), 300), ((900, 3), 500), ((5, 4), 3), ((1, 1000), 100), ((16, 9), 1)],
+    [
+        ((720, 480), 655),
+        ((481, 719), 300),
+        ((900, 3), 500),
+        ((5, 4), 3),
+        ((1, 1000), 100),
+        ((16, 9), 1),
+        ((2_500_000, 1), 512),  # longer than FFmpeg takes
+    ],
 )
 def test_every_way_to_scale_gives_the_same_picture(mode: str, size: tuple[int, int], edge: int) -> None:
     """Whatever scales a picture, it has the wanted size, and nowhere more than a step beside what Pillow makes of it."""
@@ -103,6 +111,14 @@ def test_a_plain_surface_stays_as_it_is(mode: str, value: int) -> None:
     plain = Image.new(mode, (300, 200), value if mode == "L" else (value,) * len(mode))
     extrema = shrink(plain, (205, 137)).getextrema()
     assert np.unique(np.asarray(extrema)).tolist() == [value]
+
+
+def test_of_a_picture_that_becomes_a_line_all_lines_count() -> None:
+    """Where one side ends at a single pixel, that pixel still is the mean of what was there."""
+    striped = Image.merge("RGB", [Image.linear_gradient("L").resize((2048, 2), Image.Resampling.NEAREST)] * 3)
+    low, high = np.asarray(striped)[:, 0, 0]
+    (value,) = np.unique(np.asarray(shrink(striped, (600, 1))))
+    assert abs(int(value) - (int(low) + int(high)) / 2) <= 1
 
 
 def _as_jpeg(image: Image.Image) -> Image.Image:

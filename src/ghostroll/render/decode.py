@@ -1,6 +1,6 @@
 """From a file to its two renditions: which decoder reads it, and what its failure is called.
 
-Decoders are imported when the first file asks for them: a card of JPEG files needs Pillow alone.
+Decoders are imported when the first file asks for them: a card of JPEG files needs Pillow's alone.
 """
 
 import errno

@@ -4,6 +4,9 @@
 a step on the average; at a picture's border Pillow leaves out what isn't there, FFmpeg repeats the last pixel.
 """
 
+import functools
+from collections import deque
+from collections.abc import Iterator
 from typing import cast
 
 from av.video.frame import VideoFrame
@@ -12,6 +15,7 @@ from PIL import Image
 
 _GAP = 2.0  # how many times too large a picture may be when the exact scaling begins
 _STRIP = 128  # rows that are handed over at once: bytes of a whole plane would be there twice for a moment
+_MUCH_LARGER = 2  # times the pixels of the new picture
 # The second and third make every processor give the same bytes, and keep 0 at 0.
 _LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
@@ -28,31 +32,46 @@ def fit(size: tuple[int, int], edge: int) -> tuple[int, int]:
 def shrink(image: Image.Image, size: tuple[int, int], *, keep: bool = False) -> Image.Image:
     """`image` at `size`, by Lanczos; what is four times too large or more is halved by boxes first.
 
-    Unless it is to be kept, `image` is closed on the way: its pixels and the new ones need not be there together.
+    Unless it is to be kept, `image` may be closed on the way: its pixels and the new ones need not be there together.
     """
     if image.size == size:
         return image
-    reducible = min(image.width / size[0], image.height / size[1]) >= 2 * _GAP
-    if reducible or image.mode not in ("L", "RGB", "CMYK"):  # Pillow weighs colours by their transparency
+    reducible = max(image.width / size[0], image.height / size[1]) >= 2 * _GAP
+    # Pillow weighs colours by their transparency; and of a single line FFmpeg's filter sees too little.
+    if reducible or image.mode not in ("L", "RGB", "CMYK") or min(size) == 1:
         return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=_GAP)
-    frames = [_take_plane(image.getchannel(band)) for band in reversed(image.getbands())]
-    mode = image.mode
-    if not keep:
-        image.close()
-    scale, scaled = VideoReformatter(), Image.new(mode, size)
-    for number in range(len(frames)):
-        (pixels,) = scale.reformat(frames.pop(), *size, interpolation=_LANCZOS, threads=1).planes
-        plane = Image.frombuffer("L", size, cast("bytes", pixels), "raw", "L", pixels.line_size, 1)
-        scaled.im.putband(plane.im, number)
-    return scaled
+    mode, scale = image.mode, VideoReformatter()
+    # `map` lets go of each plane before the next is taken; a loop's variable would not.
+    shrunk = map(functools.partial(_shrink_plane, scale, size), _take_planes(image, size, keep=keep))
+    return Image.merge(mode, list(shrunk))
 
 
-def _take_plane(plane: Image.Image) -> VideoFrame:
+def _shrink_plane(scale: VideoReformatter, size: tuple[int, int], plane: VideoFrame) -> Image.Image:
+    (pixels,) = scale.reformat(plane, *size, interpolation=_LANCZOS, threads=1).planes
+    return Image.frombuffer("L", size, cast("bytes", pixels), "raw", "L", pixels.line_size, 1)
+
+
+def _take_planes(image: Image.Image, size: tuple[int, int], *, keep: bool) -> Iterator[VideoFrame]:
+    """The colours of a picture, one after the other; all of them first where the picture is then closed.
+
+    Which of both needs less memory depends on how much larger than the new picture it is.
+    """
+    frames = (_take_plane(image, band) for band in image.getbands())
+    if keep or image.width * image.height > _MUCH_LARGER * size[0] * size[1]:
+        yield from frames
+        return
+    taken = deque(frames)
+    image.close()
+    while taken:
+        yield taken.popleft()
+
+
+def _take_plane(image: Image.Image, band: str) -> VideoFrame:
     """One colour's values as FFmpeg wants them."""
-    frame = VideoFrame(*plane.size, "gray")
+    frame = VideoFrame(*image.size, "gray")
     (pixels,) = frame.planes
     row, room = pixels.line_size, memoryview(pixels)
-    for top in range(0, plane.height, _STRIP):
-        strip = plane.crop((0, top, plane.width, min(top + _STRIP, plane.height)))
+    for top in range(0, image.height, _STRIP):
+        strip = image.crop((0, top, image.width, min(top + _STRIP, image.height))).getchannel(band)
         room[top * row : (top + strip.height) * row] = strip.tobytes("raw", "L", row, 1)
     return frame

@@ -131,7 +131,7 @@ class CopyWork:
         source = fate.source
         session = fate.healed.session_id if fate.healed else _session_of_job(db, source)
         before = assets.find_asset(db, fate.content.sha256)
-        if before is not None and before.session_id != session:
+        if before is not None and before.path != fate.path:
             job_rows.mark_records_due(db, before.id)
         asset = assets.put_asset(
             db,

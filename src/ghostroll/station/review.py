@@ -10,6 +10,7 @@ from typing import Any
 
 from ghostroll import jobs
 from ghostroll.engine.settle import Settlement
+from ghostroll.errors import SourceUnreadable, TransientError
 from ghostroll.faults import crash_point
 from ghostroll.jobs import SafetyFacts
 from ghostroll.library.durable import exists, has_size, library_errors, write_whole
@@ -193,11 +194,20 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
 
 
 def write_due_records(wiring: Wiring) -> None:
-    """Write the records of sessions that name what has moved: a content that was missing there has a new home."""
+    """Write the records of sessions that name what has moved: a content that was missing there has a new home.
+
+    Where those of one can't be written, the log says so and they stay due: no promise of another session rests on them.
+    """
     with wiring.database.read() as db:
-        due = job_rows.list_records_due(db)
+        due = [job_rows.get_session(db, session) for session in job_rows.list_records_due(db)]
     for session in due:
-        write_records(wiring, session)
+        try:
+            write_records(wiring, session.id)
+        except (TransientError, SourceUnreadable) as error:
+            wiring.log.warning(
+                f"{session.name}: its {SHA256SUMS.decode()} and {MANIFEST.decode()} still name what has moved: {error}",
+                session=session.name,
+            )
 
 
 # Collected under the database's lock, built without: claims must not wait for JSON. One document after the other:
