@@ -34,7 +34,7 @@ class Database:
     """The one writer connection of the owning process, shared by its threads under a lock.
 
     Opening migrates. Raises StateUnusable, and leaves the file as it was, where it is not a database,
-    is damaged, or was written by a newer version.
+    is damaged, or was written by a newer version; NoSpace where there is no room for it.
     """
 
     def __init__(self, path: str) -> None:

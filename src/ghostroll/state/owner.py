@@ -126,7 +126,7 @@ class Ownership:
         """Become the owner of the state at `state_path`.
 
         `socket` is where the owner takes requests. Waits a moment for an owner that is just leaving. Raises
-        StateHeld, which names the holder, and StateUnusable where the state's place can't be written.
+        StateHeld, which names the holder, StateUnusable where the state's place can't be written, NoSpace where it is full.
         """
         make_state_folder(state_path)
         try:

@@ -83,7 +83,7 @@ class Station:
     ) -> Self:
         """Own the state, open the library, recover. No worker runs yet. `socket`: where the owner takes requests.
 
-        Raises StateHeld, StateUnusable, LibraryNotThere or UsageError; then nothing is held.
+        Raises StateHeld, StateUnusable, NoSpace, LibraryNotThere or UsageError; then nothing is held.
         """
         state_path = os.fspath(settings.state_path)
         library_path = os.fsencode(settings.library.path)
