@@ -7,7 +7,7 @@ from browser.landscapes import draw_landscape
 
 from ghostroll.model import Gallery, GalleryFailure, GalleryItem, Kind, Publication
 from ghostroll.publish.folder import publish_to_folder
-from ghostroll.publish.gallery import relative_url
+from ghostroll.publish.gallery import order_items, relative_url
 
 SHAPES = ((600, 400), (400, 600), (600, 338), (500, 500), (900, 300))  # of share pictures, in pixels
 
@@ -50,7 +50,7 @@ class Album:
     def gallery(self, state: Publication = Publication.COMPLETE, total: int | None = None) -> Gallery:
         """All pictures so far."""
         count = len(self.items) if total is None else total
-        return Gallery(self.session, state, count, tuple(self.items), tuple(self.failed))
+        return Gallery(self.session, state, count, order_items(self.items), tuple(self.failed))
 
     @property
     def file_url(self) -> str:

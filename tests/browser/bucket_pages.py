@@ -14,7 +14,7 @@ from browser.albums import Album
 from stores import Store
 
 from ghostroll.model import Gallery, GalleryItem, Publication
-from ghostroll.publish.gallery import build_gallery_json, render_index
+from ghostroll.publish.gallery import build_gallery_json, order_items, render_index
 
 PLACE = "sessions/2026-11-22_143015-EOS_DIGITAL-k3f7-Zk3u9vS0m2QxY7bW1cR4tA/"
 JPEG = {"ContentType": "image/jpeg", "CacheControl": "private, max-age=604800, immutable"}
@@ -147,7 +147,7 @@ class BucketPages:
         return str(signed)
 
     def _gallery(self, state: Publication, total: int) -> Gallery:
-        items = tuple(map(self._address, self.album.items))
+        items = order_items(map(self._address, self.album.items))
         archive = self.sign(PLACE + "share.zip") if self.archive_bytes else None
         failed = tuple(self.album.failed)
         return Gallery(self.album.session, state, total, items, failed, archive, self.archive_bytes)
