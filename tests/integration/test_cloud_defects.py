@@ -249,6 +249,21 @@ def test_outage_that_a_last_page_ended_is_over(station: Station) -> None:
     assert wiring.outage.cause is None
 
 
+def test_what_was_under_way_when_an_outage_began_waits_with_the_rest(station: Station) -> None:
+    """What fails in another way while the bucket can't be used does not try again by itself: nobody waits for it alone."""
+    wiring = station.wiring
+    job, _ = add_secured_job(wiring, "session")
+    with wiring.database.write() as db:
+        tasks.want(db, Stage.PUBLISH, job, find_gallery(wiring, job))
+        (task,) = tasks.claim(db, Stage.PUBLISH, job=None, limit=1, now=wiring.clock.boot())
+    wiring.outage.meet(Cause.TARGET, "refused", wiring.clock.boot())
+    with wiring.database.write() as db:
+        tasks.settle(db, task, TaskState.READY, charged=True, error="a bug")
+    note_bucket(wiring, Settlement(task, TaskState.READY, charged=True, error="a bug"))
+    with wiring.database.read() as db:
+        assert [*tasks.list_parked(db)] == [Cause.TARGET]
+
+
 @pytest.mark.parametrize("ask_for", [publish_job, want_link, None])
 def test_next_outage_is_told_too(station: Station, ask_for: object) -> None:
     """However an outage ended, the next one of the same cause is told of."""

@@ -56,20 +56,25 @@ def is_anything_parked(wiring: Wiring) -> bool:
 
 
 def note_bucket(wiring: Wiring, settlement: Settlement) -> None:
-    """What one task met at the bucket is what all wait for; where one got through, all go on."""
+    """What one task met at the bucket is what all wait for, also one that would try again by itself.
+
+    Where one got through, all go on.
+    """
     cause, outage, now = settlement.cause, wiring.outage, wiring.clock.boot()
     got_through = outage.cause is not None and settlement.state is TaskState.DONE
-    if cause not in BUCKET_CAUSES and not got_through:
+    would_try = outage.cause is not None and settlement.state is TaskState.READY
+    if cause not in BUCKET_CAUSES and not got_through and not would_try:
         return
     number = 0
     with wiring.database.write() as db:
         if not _needs_bucket(db, settlement.task):
             return
-        if cause is not None:
-            outage.meet(cause, settlement.error or "", now)
-            tasks.park_bucket(db, cause, settlement.error or "")
-        else:
+        if got_through:
             number = resume_bucket(wiring, db)
+        elif cause is not None:
+            outage.meet(cause, settlement.error or "", now)
+        if outage.cause is not None:
+            tasks.park_bucket(db, outage.cause, outage.error)
     if got_through:
         wiring.log.info(f"the bucket can be used again: {say_count(number, 'task')} go on")
 
