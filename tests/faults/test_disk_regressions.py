@@ -18,6 +18,9 @@ _STATE = "*/.ghostroll/state.db*"
         pytest.param("mkdir", "*/shelf", "ENOSPC", 5, "make room", id="no room for the library's own folder"),
         pytest.param("write", _STATE, "EDQUOT", 5, "make room", id="a quota that SQLite takes for a failure"),
         pytest.param("sync", _STATE, "ENOSPC", 5, "make room", id="a disk that is full when it is synced"),
+        pytest.param(
+            "create", "*/state.db.lock", "ENOSPC", 5, "make room", id="no room for the owner's lock"
+        ),
         pytest.param("truncate", "*/state.db.lock", "EIO", 0, "SECURED", id="an owner without a name"),
         pytest.param("read", "*/library.json", "EIO", 2, "check its disk", id="a marker that can't be read"),
         pytest.param(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ledger import add_files, add_job, open_ledger
 
-from ghostroll.engine.crew import ClaimTaken, Clock, Crew, Work
+from ghostroll.engine.crew import ClaimTaken, Clock, Crew, Gate, Work
 from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Outcome, Policy, Settlement
 from ghostroll.errors import (
@@ -437,6 +437,32 @@ def test_a_thread_that_fails_by_itself_stops_the_engine(tmp_path: Path) -> None:
         assert not any(thread.is_alive() for thread in waiting)
         assert len(bench.log.closed) == 3
         assert bench.engine.start(bench.crew(nothing)) == []
+
+
+def test_a_failure_is_known_before_anything_looks_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds nobody between a settlement and its conclusions finds the failure of those conclusions, too."""
+    seen: list[BaseException | None] = []
+    pass_through = Gate.pass_through
+
+    @contextlib.contextmanager
+    def look_behind(gate: Gate) -> Iterator[None]:
+        try:
+            with pass_through(gate):
+                yield
+        finally:
+            seen.append(bench.engine.failure)
+
+    def conclude(_: Sequence[Settlement]) -> None:
+        raise RuntimeError("no conclusion")
+
+    monkeypatch.setattr(Gate, "pass_through", look_behind)
+    with start_bench(tmp_path, files=1, on_settled=conclude) as bench:
+        bench.engine.start(bench.crew(nothing))
+        bench.wait(lambda: bench.engine.failure is not None)
+        assert bench.engine.join(PATIENCE)
+    assert [str(failure) for failure in seen] == ["no conclusion"]
 
 
 def test_facts_that_fail_undo_the_settlement(tmp_path: Path) -> None:

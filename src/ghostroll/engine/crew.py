@@ -201,7 +201,13 @@ class CrewThread(threading.Thread):
             crash_point("engine.claimed")
             outcomes = self._attempt(work, tasks)
             with self._gate.pass_through():
-                tasks = self._settle(work, outcomes)
+                try:
+                    tasks = self._settle(work, outcomes)
+                except (
+                    BaseException
+                ) as failure:  # known before the gate is empty: what looks over then is not
+                    self._on_failure(failure)
+                    raise
             self._bell.ring()
 
     def _settle(self, work: Work, outcomes: Sequence[Outcome]) -> list[Task]:

@@ -16,6 +16,7 @@ from typing import Self
 from ghostroll.disk import make_folder
 from ghostroll.errors import NoSpace, StateHeld, StateUnusable
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST_WORD = 64 * 1024  # bytes of a lock file that are looked at; a path may be long
 
 
@@ -100,7 +101,7 @@ def make_state_folder(state_path: str) -> None:
     try:
         make_folder(os.path.dirname(os.path.abspath(state_path)))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             raise NoSpace(f"no space for the state at {state_path}: make room on its disk") from error
         raise StateUnusable(
             f"the folder for the state at {state_path} can't be made ({error.strerror}): check state.path"
@@ -132,6 +133,8 @@ class Ownership:
         try:
             descriptor = os.open(state_path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
         except OSError as error:
+            if error.errno in _FULL:
+                raise NoSpace(f"no space for the state at {state_path}: make room on its disk") from error
             raise StateUnusable(
                 explain_refusal(state_path + ".lock")
                 or f"the state at {state_path} can't be owned ({error.strerror}): check state.path and its permissions"

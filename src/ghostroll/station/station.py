@@ -182,9 +182,10 @@ class Station:
         until = self.wiring.clock.boot() + timeout
         while True:
             seen = self.engine.bell.count()
-            if self.engine.failure is not None:
+            done = self.engine.failure is None and is_done()
+            if self.engine.failure is not None:  # also one that made it look done
                 raise self.engine.failure
-            if is_done():
+            if done:
                 return True
             left = until - self.wiring.clock.boot()
             if left <= 0:
