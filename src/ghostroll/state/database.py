@@ -20,7 +20,8 @@ from ghostroll.state.owner import make_state_folder
 _CHECKED_AT_EVERY_START = 32 * 2**20  # bytes; a larger file is checked after a crash only: it takes seconds
 _ROOM = 64 * 1024  # bytes; SQLite's shared memory grows by half of that
 _BLOCK = 4096
-_MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+# Where a file can't be opened for writing SQLite tries to open it for reading, and calls it a read-only database.
+_MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _MIGRATIONS = importlib.resources.files("ghostroll.state") / "migrations"
 
 
@@ -44,7 +45,8 @@ class Database:
             check_untouched(path, thorough=True)
         make_state_folder(path)
         _make_file(path)
-        self._connection = _connect(path)
+        with _tell_disk(path):
+            self._connection = _connect(path)
         try:
             with _tell_disk(path):
                 self._migrate()
