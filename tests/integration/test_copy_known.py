@@ -1,5 +1,6 @@
 """A card that comes again: what is taken from memory, and what never is."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -189,6 +190,25 @@ def test_a_file_with_a_new_home_leaves_the_lists_of_the_old_one(
     assert run_command(env, "retry", "2").code == 0
     check_sums(session)
     assert (session / "SHA256SUMS").read_bytes().count(b"\n") == 4
+
+
+def test_a_file_with_a_new_home_in_its_own_session_is_named_there(
+    env: dict[str, str], library: Path, tmp_path: Path
+) -> None:
+    """A content that moves within its session is named at its new place by every manifest that knows it."""
+    for name, session in (("FIRST", "shared"), ("SECOND", "other"), ("THIRD", "shared")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.bin").write_bytes(b"the same on all three" * 1000)
+        (tmp_path / name / "own.bin").write_bytes(name.encode())
+        if name == "THIRD":
+            (library / "shared" / "originals" / "FIRST" / "FIRST.bin").unlink()
+        assert run_command(env, "ingest", tmp_path / name, "--session", session).code == 0
+    assert (library / "shared" / "originals" / "THIRD" / "THIRD.bin").is_file()
+    manifests = list(library.glob("*/manifest.json"))
+    assert len(manifests) == 2
+    for manifest in manifests:
+        sources = [source for job in json.loads(manifest.read_text())["jobs"] for source in job["sources"]]
+        assert all((library / source["stored"]).is_file() for source in sources), manifest
 
 
 @pytest.mark.usefixtures("secured")

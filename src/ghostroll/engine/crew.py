@@ -203,10 +203,8 @@ class CrewThread(threading.Thread):
             with self._gate.pass_through():
                 try:
                     tasks = self._settle(work, outcomes)
-                except (
-                    BaseException
-                ) as failure:  # known before the gate is empty: what looks over then is not
-                    self._on_failure(failure)
+                except BaseException as failure:
+                    self._on_failure(failure)  # before the gate is empty: who finds that, finds this too
                     raise
             self._bell.ring()
 

@@ -37,9 +37,8 @@ from ghostroll.publish.wording import (
 
 VERSION = 1  # of gallery.json; grows when a reader of the old shape would misread the new one
 
-_PIECES = (
-    1000  # of a page that are put together at once: one by one they would take many times the page's memory
-)
+# Of a page that are put together at once: one by one they would take many times the page's memory.
+_PIECES = 1000
 _SCRIPTS = (
     "words.js",
     "layout.js",

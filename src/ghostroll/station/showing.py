@@ -53,7 +53,7 @@ class FolderAddresses:
 
     def original(self, asset: Asset, path: bytes) -> str:
         """The folder's page names none: who has the folder has the originals beside it."""
-        raise NotImplementedError(f"{asset} {path!r}")
+        raise AssertionError(f"a folder's page names no original: {asset} {path!r}")
 
 
 @dataclass(frozen=True, slots=True)
