@@ -36,14 +36,12 @@ def test_a_first_picture_is_seen_in_a_browser(tmp_path: Path) -> None:
     link = figures["ingest: seconds until the link is out"]["value"]
     assert 0 < link < figures["ingest: seconds until the first picture is visible"]["value"]
     assert link < figures["ingest: seconds until the last picture is in the bucket"]["value"]
-    for name in (
-        "ingest: the line, from the link to the last picture",
-        "ingest: the line, from the first picture to the last",
-        "publish: the line, from the link to the last picture",
-        "publish: the line, from the first picture to the last",
-    ):
-        assert 0 < figures[name]["value"] < figures[name]["floor"] * 1.05
     for run in ("ingest", "publish"):
+        line = figures[f"{run}: the line, from the link to the last picture"]
+        assert 0 < line["value"] < line["floor"] * 1.05
+        # A card this small may have its last picture up before the first one was looked for.
+        steady = figures[f"{run}: the line, from the first picture to the last"]
+        assert 0 <= steady["value"] < steady["floor"] * 1.05
         assert 0 <= figures[f"{run}: moments with less than 95 % of the line in use"]["value"] <= 100
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["photos-1mp"]
 
