@@ -327,3 +327,13 @@ READDIR(readdir64, dirent64)
     }
 STATAT(fstatat, stat)
 STATAT(fstatat64, stat64)
+
+#define STAT(name, found)                                                                        \
+    int name(const char *restrict path, struct found *restrict to) {                             \
+        NEXT(int, #name, const char *, struct found *);                                          \
+        return meet_at("stat", AT_FDCWD, path) ? -1 : next(path, to);                            \
+    }
+STAT(stat, stat)
+STAT(stat64, stat64)
+STAT(lstat, stat)
+STAT(lstat64, stat64)

@@ -80,6 +80,13 @@ class CardGone(ParkError):
     cause = Cause.CARD_GONE
 
 
+class CardFailing(ParkError):
+    """Not even the card's own folder can be read: nothing is known of what is on it; a person must help its contacts."""
+
+    exit_code = 4
+    cause = Cause.UNREADABLE
+
+
 class NoSpace(ParkError):
     """The library's (or the state's) disk is full."""
 

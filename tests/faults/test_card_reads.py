@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from campaign import FULL, count, pick
+from daemons import RunningDaemon
 from faulty import READS, Fault, Faulty, count_met, list_calls, watch
 from promises import check_always, check_finished, hash_tree, list_originals
 from running import Run, check_sentence, environment, run_command
@@ -85,8 +86,7 @@ def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path) -> bool:
     try:
         check_sentence(run)
         check_always(library, card)
-        # Where not even the card's folder can be looked at, no card is there.
-        assert run.code in (0, 3, 4) or (run.code == 2 and fault.kind in ("open", "stat", "list"))
+        assert run.code in (0, 3, 4)
         if run.code == 0:
             check_finished(library, card)
         if run.code == 3:
@@ -96,6 +96,32 @@ def check_fault(home: Path, faulty: Faulty, fault: Fault, card: Path) -> bool:
     except (AssertionError, OSError) as error:
         raise AssertionError(f"{told}\n{error}") from error
     return count_met(log) > 0
+
+
+@pytest.mark.parametrize("kind", ["stat", "list"])
+@pytest.mark.parametrize("error", ["EIO", "ENODEV"])
+def test_a_card_of_which_nothing_can_be_read(
+    kind: str, error: str, *, faulty: Faulty, small_card: Path, env: dict[str, str], tmp_path: Path
+) -> None:
+    """A card whose own folder fails is a bad card, not a wrong path, whoever is asked; mended, it is taken as any other."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    armed = env | faulty.arm(Fault(kind, str(small_card), error, gate=gate))
+    alone = run_command(armed, "ingest", small_card)
+    daemon = RunningDaemon(tmp_path / "daemon", armed)
+    try:
+        daemon.wait_ready()
+        asked = run_command(env, "ingest", small_card)
+        for run in (alone, asked):
+            check_sentence(run)
+            assert run.code == 4, run.err + run.out
+            assert "try another reader" in run.err
+        gate.unlink()
+        ingest(env, small_card, code=0)
+        assert daemon.stop() == 0
+    finally:
+        daemon.end()
+    check_finished(tmp_path / "library", small_card)
 
 
 @pytest.mark.parametrize("sector", [0, 700_000, 1_499_999] if FULL else [1_100_000])

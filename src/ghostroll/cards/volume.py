@@ -4,6 +4,7 @@ A pulled or swapped card does not make `read()` fail. What tells is the disk's `
 rises at every change of the medium (kernel: Documentation/ABI/stable/sysfs-block), and its size.
 """
 
+import errno
 import os
 from dataclasses import dataclass
 
@@ -12,13 +13,17 @@ import pyudev
 from ghostroll.cards.blocks import parse_properties
 from ghostroll.cards.mounts import find_mount, read_mounts
 from ghostroll.cards.sight import CARDS_FOLDER
-from ghostroll.errors import CardGone, UsageError
+from ghostroll.errors import CardFailing, CardGone, GhostrollError, UsageError
 from ghostroll.model import Volume
 
 _UNNAMED = "CARD"  # what a card without a label is called
 _SECTOR = 512  # bytes; the unit of `size` in sysfs, whatever the disk's own
 # Filesystems whose statvfs id is made from their UUID (kernel: ext4/super.c, xfs_super.c, btrfs/super.c).
 _ID_FROM_UUID = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
+# What a path is to blame for. Whatever else a folder fails with is its medium's doing.
+_OF_THE_PATH = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def tell_filesystem(path: bytes) -> str:
 
 
 def identify_volume(path: bytes) -> tuple[Volume, Medium]:
-    """Tell what volume a folder is. Raises UsageError where it is no folder that can be read.
+    """Tell what volume a folder is. Raises UsageError where it is no folder, CardFailing where its card fails.
 
     A folder inside a filesystem is a volume of its own: its UUID is the filesystem's with the folder's
     path, its size is the filesystem's.
@@ -71,12 +76,8 @@ def identify_volume(path: bytes) -> tuple[Volume, Medium]:
         found = os.stat(real)
         os.listdir(real)
         space = os.statvfs(real)
-    except NotADirectoryError as error:
-        raise UsageError(f"{shown} is not a folder: give the folder where the card is mounted") from error
     except OSError as error:
-        raise UsageError(
-            f"{shown} can't be read ({error.strerror}): give the folder where the card is mounted"
-        ) from error
+        raise explain_unreadable(shown, error) from error
     mount = find_mount(real, read_mounts())
     disk = _find_disk(found.st_dev)
     filesystem = mount.filesystem if mount is not None else ""
@@ -105,6 +106,20 @@ def identify_volume(path: bytes) -> tuple[Volume, Medium]:
     )
     diskseq = None if disk is None else _read(disk, "diskseq")
     return volume, Medium(real, found.st_dev, found.st_ino, disk, diskseq)
+
+
+def explain_unreadable(shown: str, error: OSError) -> GhostrollError:
+    """What to tell of a card's folder that can't be looked at: whether the path is wrong, or the card is."""
+    if error.errno == errno.ENOTDIR:
+        return UsageError(f"{shown} is not a folder: give the folder where the card is mounted")
+    if error.errno in _OF_THE_PATH:
+        return UsageError(
+            f"{shown} can't be read ({error.strerror}): give the folder where the card is mounted"
+        )
+    return CardFailing(
+        f"the card at {shown} can't be read ({error.strerror}):"
+        " clean its contacts, put it in again, or try another reader"
+    )
 
 
 def _find_disk(device: int) -> str | None:

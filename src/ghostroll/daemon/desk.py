@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from ghostroll.cards.volume import explain_unreadable
 from ghostroll.daemon.progress import Glance, describe_glance, describe_note
 from ghostroll.daemon.reply import Reply
 from ghostroll.daemon.wire import Close, Folder, Ingest, Link, Publish, Request, Retry
@@ -255,8 +256,8 @@ class Desk:
         try:
             found = os.stat(path)
         except OSError as error:
-            sentence = f"{shown} can't be read ({error.strerror}): give the folder where the card is mounted"
-            raise UsageError(hidden if seen else sentence) from error
+            told = explain_unreadable(shown, error)
+            raise (UsageError(hidden) if seen and isinstance(told, UsageError) else told) from error
         if not stat.S_ISDIR(found.st_mode):
             raise UsageError(f"{shown} is not a folder: give the folder where the card is mounted")
         if seen not in (None, Folder(found.st_dev, found.st_ino)) or not os.access(path, os.R_OK | os.X_OK):
