@@ -1,16 +1,20 @@
 """Originals: written only if absent, confirmed only by the store's own checksum."""
 
 import os
+import socket
 import tracemalloc
+from urllib.parse import urlsplit
 
 import pytest
 from buckets import Kept, make_original, open_bucket, put
 from mischief import Mischief, open_mischief
 from refusing import ACCESS_DENIED, NOT_IMPLEMENTED, Asked, Refusal
 from stores import Store, serve_localstack
+from wires import open_wire
 
 from ghostroll.errors import TargetUnreachable, TransientError
 from ghostroll.publish.s3.body import Damaged
+from ghostroll.publish.s3.originals import LOOK_FIRST_BYTES
 
 
 def _said(proxy: Mischief) -> list[str]:
@@ -46,6 +50,36 @@ def test_present_original_of_other_bytes_is_never_confirmed(
             Bucket=moto.bucket, Key=file.key, Body=bytes(999), ChecksumAlgorithm="SHA256"
         )
         assert "another size" in put(bucket, file).why
+
+
+def test_an_answer_that_was_cut_short_says_nothing(moto: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers that end with their connection, within a number or before a checksum, are asked for again and not believed."""
+    with (
+        open_wire(moto.address) as wire,
+        make_original(LOOK_FIRST_BYTES) as file,
+        open_bucket(moto.at(wire.endpoint), monkeypatch) as bucket,
+    ):
+        assert put(bucket, file).confirmed
+        answer = _ask_head(moto, file.key)
+        length = answer.lower().index(b"content-length: ")
+        checksum = answer.lower().index(b"x-amz-checksum-sha256: ")
+        for end in (length + len(b"content-length: 41"), checksum, checksum + 40, len(answer) - 2):
+            wire.cut()
+            wire.close_after(end, "down", times=1)
+            found = put(bucket, file)
+            assert (found.confirmed, found.why) == (True, ""), answer[:end]
+
+
+def _ask_head(store: Store, key: str) -> bytes:
+    """What the store's answer to a HEAD is on the wire."""
+    asked = {"Bucket": store.bucket, "Key": key, "ChecksumMode": "ENABLED"}
+    address = urlsplit(store.client().generate_presigned_url("head_object", Params=asked))
+    with socket.create_connection(store.address) as connection:
+        connection.sendall(
+            f"HEAD {address.path}?{address.query} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+            "x-amz-checksum-mode: ENABLED\r\nConnection: close\r\n\r\n".encode()
+        )
+        return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def test_original_stored_by_a_tool_without_checksums_is_not_confirmed(

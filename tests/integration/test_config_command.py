@@ -1,6 +1,7 @@
 """`ghostroll config`, as a person meets it."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -21,8 +22,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def run(*arguments: str | Path, **environ: str) -> Result:
-    """Run `ghostroll config` with these arguments and variables."""
-    return CliRunner().invoke(config_app, list(map(str, arguments)), env={"HOME": "/home/ann", **environ})
+    """Run `ghostroll config` with these arguments and variables, and none of ours that are set here."""
+    foreign = {name: None for name in os.environ if name.startswith("GHOSTROLL_")}
+    return CliRunner().invoke(
+        config_app, list(map(str, arguments)), env={**foreign, "HOME": "/home/ann", **environ}
+    )
 
 
 def test_check_says_that_a_file_is_fine(file: Path) -> None:

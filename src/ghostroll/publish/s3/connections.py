@@ -1,6 +1,7 @@
-"""The connections of a client, so that a stop need not wait for a store that doesn't answer."""
+"""The connections of a client: a stop need not wait for a store that doesn't answer, and half an answer is none."""
 
 import contextlib
+import http.client
 import socket
 import threading
 import weakref
@@ -38,6 +39,8 @@ class Connections:
         parent: type[Any] = pool.ConnectionCls
 
         class Watched(parent):  # type: ignore[misc]  # botocore has no types
+            response_class = _WholeResponse
+
             def connect(self) -> None:
                 super().connect()
                 note(self)
@@ -50,6 +53,44 @@ class Connections:
             is_cut = self._is_cut
         if is_cut:
             _shut(connection)
+
+
+class _WholeResponse(http.client.HTTPResponse):
+    """An answer whose headers came to their end, which is an empty line (RFC 9112, section 2.1).
+
+    http.client takes the end of a connection for it too: then a length may lack digits, and a checksum that was
+    cut off was never there.
+    """
+
+    fp: Any  # a file; while the headers are read, one that knows its last line
+
+    def begin(self) -> None:
+        """Read status and headers. Raises RemoteDisconnected, which is tried again, where the connection ended first."""
+        lines = self.fp = _LineReader(self.fp)
+        try:
+            super().begin()
+        finally:
+            if self.fp is lines:  # else it was closed: there is no body
+                self.fp = lines.file
+        if lines.last not in (b"\r\n", b"\n"):
+            self.close()
+            raise http.client.RemoteDisconnected("the connection ended within the headers of an answer")
+
+
+class _LineReader:
+    """A file that knows the last line that was read."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.last = file, b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        """As a file does."""
+        self.last = self.file.readline(limit)
+        return self.last
+
+    def close(self) -> None:
+        """As a file does."""
+        self.file.close()
 
 
 def _shut(connection: Any) -> None:
