@@ -101,7 +101,7 @@ def test_what_the_disk_says_becomes_what_to_do() -> None:
 
 def test_a_whole_file_is_replaced_at_once(root: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the new one is whole and on the medium, the old one stands."""
-    write_whole(root, b"file", b"old", b"temp")
+    write_whole(root, b"file", [b"old"], b"temp")
     seen: list[bytes] = []
     fdatasync = os.fdatasync
 
@@ -110,7 +110,7 @@ def test_a_whole_file_is_replaced_at_once(root: int, tmp_path: Path, monkeypatch
         fdatasync(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", look)
-    write_whole(root, b"file", b"new", b"temp")
+    write_whole(root, b"file", [b"new"], b"temp")
     assert seen == [b"old"]
     assert (tmp_path / "file").read_bytes() == b"new"
     assert not (tmp_path / "temp").exists()
@@ -199,7 +199,7 @@ if confined:
 folders = Folders(group)
 folders.make(root, b"session/originals/CARD")
 folders.make(root, b"inherits/session")
-write_whole(root, b"session/index.html", b"x", b"session.new")
+write_whole(root, b"session/index.html", [b"x"], b"session.new")
 os.close(os.open("temp", os.O_WRONLY | os.O_CREAT, 0o664, dir_fd=root))
 rename_into_place(root, b"temp", b"session/originals/CARD/IMG_1.JPG")
 """
@@ -244,7 +244,7 @@ def test_a_file_stays_with_its_group_where_it_must(root: int, tmp_path: Path) ->
     program = (
         "import os, sys\nfrom ghostroll.library.durable import write_whole\n"
         f"os.setgroups([]); os.setgid({USER}); os.setuid({USER})\n"
-        "write_whole(int(sys.argv[1]), b'theirs/file', b'x', b'theirs/new')\n"
+        "write_whole(int(sys.argv[1]), b'theirs/file', [b'x'], b'theirs/new')\n"
     )
     subprocess.run([sys.executable, "-c", program, str(root)], check=True, pass_fds=[root])
     assert (tmp_path / "theirs/file").stat().st_gid == USER

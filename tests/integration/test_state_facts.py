@@ -11,6 +11,7 @@ from ghostroll.model import (
     AssetId,
     Cause,
     Found,
+    JobId,
     Kind,
     PhotoInfo,
     Publication,
@@ -198,6 +199,39 @@ def test_tallies(database: Database) -> None:
         assert [item.share for item in picture_rows.list_pictures(db, session)] == [f"{first.id}.jpg", None]
         picture_rows.drop_picture(db, first.id)
         assert len(picture_rows.list_pictures(db, session)) == 1
+
+
+def test_rows_a_few_at_a_time(database: Database) -> None:
+    """Runs of a job's sources, with their assets and pictures, are its own, whole and in order, and so are pages of paths."""
+    job, other = add_job(database), add_job(database)
+    session, theirs = add_session(database, job), add_session(database, other, "other")
+    add_files(database, job, 3)
+    with database.write() as db:
+        for number in range(5):  # the rows of two cards, one by one
+            assets.add_sources(db, job, [found(b"%d.jpg" % number)])
+            assets.add_sources(db, other, [found(b"%d.jpg" % number)])
+    for number in range(5):
+        put(database, number, session)
+    put(database, 9, theirs, path=b"session0/9.jpg")
+    with database.write() as db:
+        sources = assets.list_sources(db, job)
+        for source, asset in zip(sources, assets.list_assets(db, session), strict=False):
+            assets.settle_source(db, source.id, SourceState.STORED, asset.id)
+            picture_rows.put_picture(db, source.id, session, picture(source))
+        runs = assets.cut_sources(db, job, 2)
+        assert [len(assets.list_run(db, job, run)) for run in runs] == [2, 2, 2, 2]
+        assert [source for run in runs for source in assets.list_run(db, job, run)] == (
+            assets.list_sources(db, job)
+        )
+        stored = [asset.id for run in runs for asset in assets.list_assets_of_run(db, job, run)]
+        assert stored == [asset.id for asset in assets.list_assets_of_job(db, job)]
+        shown = [one for run in runs for one in picture_rows.list_pictures_of_run(db, job, run)]
+        assert shown == picture_rows.list_pictures_of_job(db, job)
+        assert len(shown) == 5
+        first = assets.list_assets_below(db, b"session", b"", 3)
+        rest = assets.list_assets_below(db, b"session", first[-1].path, 3)
+        assert [*first, *rest] == list(assets.list_assets(db, session))
+        assert assets.cut_sources(db, JobId(77), 2) == []
 
 
 GROUPS = [

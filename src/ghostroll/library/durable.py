@@ -22,6 +22,7 @@ from ghostroll.faults import crash_point
 from ghostroll.model import HEAD_BYTES, Sha256
 
 _CHUNK = 1 << 20
+_PIECES = 1 << 16  # bytes of small pieces that are written at once
 _libc = ctypes.CDLL(None, use_errno=True)
 _RENAME_NOREPLACE = 1
 
@@ -302,16 +303,17 @@ def sync_folder(root: int, folder: bytes) -> None:
         os.close(descriptor)
 
 
-def write_whole(root: int, path: bytes, data: bytes, temp: bytes) -> None:
-    """Replace a small file at once: readers see the old one or the new one, whole, with its folder's group.
+def write_whole(root: int, path: bytes, pieces: Iterable[bytes], temp: bytes) -> None:
+    """Replace a file at once: readers see the old one or the new one, whole, with its folder's group.
 
-    Its bytes are on the medium on return; its name is once the folder is synced. Where that fails, nothing is left.
+    It is written as its pieces come, so that it is never in memory as a whole. Its bytes are on the medium on return; its name is once the folder is synced. Where that fails, nothing is left.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temp, flags, 0o664, dir_fd=root)
     try:
         try:
-            write_all(descriptor, memoryview(data))
+            with open(descriptor, "wb", buffering=_PIECES, closefd=False) as file:
+                file.writelines(pieces)
             crash_point("library.whole_syncing")
             os.fdatasync(descriptor)
             crash_point("library.whole_synced")

@@ -164,7 +164,7 @@ def _found_library(root: int, shown: str, new_id: str) -> str:
     mine = _MARKER + b"." + new_id.encode()
     try:
         _complete_home(root)
-        write_whole(root, mine, json.dumps({"id": new_id}).encode() + b"\n", mine + b".new")
+        write_whole(root, mine, [json.dumps({"id": new_id}).encode() + b"\n"], mine + b".new")
     except PermissionError as error:
         raise _refuse_unwritable(shown) from error
     try:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,42 +23,37 @@ class Entry:
     picture: Mapping[str, Any] | None = None
 
 
-def build_sha256sums(assets: Iterable[Asset], session: str) -> bytes:
-    """The checksums of a session's own originals, as `sha256sum -c` in its folder reads them.
+def build_sha256sums(assets: Iterable[Asset], session: str) -> Iterator[bytes]:
+    """The checksums of a session's own originals, as `sha256sum -c` in its folder reads them, line by line.
 
     Names with a backslash, newline or carriage return are escaped, and the line then starts with a
     backslash (GNU coreutils manual, "md5sum invocation").
     """
     prefix = session.encode() + b"/"
-    lines = []
-    for asset in sorted(assets, key=lambda asset: asset.path):
+    for asset in assets:
         if not asset.path.startswith(prefix):
             continue
         name = asset.path[len(prefix) :]
         escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
         mark = b"\\" if escaped != name else b""
-        lines.append(mark + asset.sha256.hex().encode() + b"  " + escaped + b"\n")
-    return b"".join(lines)
+        yield mark + asset.sha256.hex().encode() + b"  " + escaped + b"\n"
 
 
-def build_manifest(session: Session, jobs: Sequence[tuple[Job, Iterable[Entry]]]) -> bytes:
+def build_manifest(session: Session, jobs: Iterable[tuple[Job, Iterable[Entry]]]) -> Iterator[bytes]:
     """Every source of every job of a session, with where its bytes are; enough to rebuild the ledger.
 
-    One JSON object, a source on each line, so that it can be searched line by line. It is put together piece by
-    piece: the objects of ten thousand sources at once would be the largest thing in the daemon's memory.
+    One JSON object, a source on each line, so that it can be searched line by line. It comes piece by piece: ten
+    thousand sources at once would be the largest thing in the daemon's memory.
     """
-    document = bytearray(
-        _open_list({"version": VERSION, "session": session.name, "created": session.created_at}, "jobs")
-    )
+    yield _open_list({"version": VERSION, "session": session.name, "created": session.created_at}, "jobs")
     for number, (job, entries) in enumerate(jobs):
-        document += b",\n" if number else b"\n"
-        document += _open_list(_describe_job(job), "sources")
+        yield b",\n" if number else b"\n"
+        yield _open_list(_describe_job(job), "sources")
         for place, entry in enumerate(entries):
-            document += b",\n" if place else b"\n"
-            document += _encode(_describe(entry))
-        document += b"\n]}"
-    document += b"\n]}\n"
-    return bytes(document)
+            yield b",\n" if place else b"\n"
+            yield _encode(_describe(entry))
+        yield b"\n]}"
+    yield b"\n]}\n"
 
 
 def _open_list(fields: Mapping[str, Any], key: str) -> bytes:

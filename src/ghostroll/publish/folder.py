@@ -3,7 +3,7 @@
 import os
 
 from ghostroll.model import Gallery
-from ghostroll.publish.gallery import build_gallery_json, render_index
+from ghostroll.publish.gallery import build_gallery_json, stream_index
 from ghostroll.publish.replacing import replace_files
 
 
@@ -14,5 +14,5 @@ def publish_to_folder(session_dir: bytes | str, gallery: Gallery) -> None:
     there, and whole. The caller publishes one session's galleries in their order: the last one stays.
     """
     document = build_gallery_json(gallery)
-    page = render_index(gallery, document=document)
-    replace_files(os.fsencode(session_dir), {b"gallery.json": document, b"index.html": page})
+    page = stream_index(gallery, document=document)
+    replace_files(os.fsencode(session_dir), {b"gallery.json": [document], b"index.html": page})

@@ -8,6 +8,7 @@ by its hash in the Content-Security-Policy.
 """
 
 import base64
+import codecs
 import hashlib
 import json
 import re
@@ -39,6 +40,7 @@ VERSION = 1  # of gallery.json; grows when a reader of the old shape would misre
 
 # Of a page that are put together at once: one by one they would take many times the page's memory.
 _PIECES = 1000
+_BLOCK = 1 << 16  # bytes of gallery.json
 _SCRIPTS = (
     "words.js",
     "layout.js",
@@ -113,8 +115,13 @@ def _dump(value: object) -> bytes:
     return _encode(json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES))
 
 
-def render_index(gallery: Gallery, address: str | None = None, *, document: bytes = b"") -> bytes:
-    """`index.html`: one page that needs no other file but the pictures. Asks nothing of any other host.
+def render_index(gallery: Gallery, address: str | None = None) -> bytes:
+    """`index.html` as a whole: what `stream_index` gives."""
+    return b"".join(stream_index(gallery, address))
+
+
+def stream_index(gallery: Gallery, address: str | None = None, *, document: bytes = b"") -> Iterator[bytes]:
+    """`index.html`, piece by piece: one page that needs no other file but the pictures. Asks nothing of any other host.
 
     Without an address, `gallery.json` stands inside, which is `document` where it was built already: the page works from file:// and without script,
     then as a plain list. With one, the page is a shell of fixed size that asks that address, of its own
@@ -135,7 +142,7 @@ def render_index(gallery: Gallery, address: str | None = None, *, document: byte
         failed=say_failed(gallery),
         archive=gallery.archive and shown_address(gallery.archive),
         archive_words=say_archive(gallery),
-        json=Markup(document.decode()),  # noqa: S704  # no <, > or & is left in it
+        json=map(Markup, _decode(document)),  # no <, > or & is left in it
         policy=_policy(from_disk=not shell),
         style=Markup(_load_style()),  # noqa: S704  # our own file
         script=Markup(_load_script()),  # noqa: S704  # our own files
@@ -143,7 +150,7 @@ def render_index(gallery: Gallery, address: str | None = None, *, document: byte
         video=Kind.VIDEO,
     )
     page.enable_buffering(_PIECES)
-    return b"".join(map(_encode, page))
+    return map(_encode, page)
 
 
 def relative_url(path: str) -> str:
@@ -194,6 +201,11 @@ def _group_days(items: Iterable[GalleryItem]) -> Iterator[_Day]:
 def _day_of(item: GalleryItem) -> date | None:
     taken = parse_taken(item.taken)
     return taken.date() if taken else None
+
+
+def _decode(document: bytes) -> Iterator[str]:
+    blocks = (document[start : start + _BLOCK] for start in range(0, len(document), _BLOCK))
+    return codecs.iterdecode(blocks, "utf-8")
 
 
 def _encode(text: str) -> bytes:

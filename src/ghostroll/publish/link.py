@@ -54,8 +54,8 @@ def write_link(session_dir: bytes, link: str, sentence: str) -> None:
     replace_files(
         session_dir,
         {
-            CODE_FILE: None if code is None else _paint_code(code),
-            LINK_FILE: f"{link}\n{sentence}\n".encode(),
+            CODE_FILE: None if code is None else [_paint_code(code)],
+            LINK_FILE: [f"{link}\n{sentence}\n".encode()],
         },
         private=True,
     )

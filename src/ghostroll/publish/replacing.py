@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from ghostroll.faults import crash_point
@@ -10,8 +10,10 @@ from ghostroll.faults import crash_point
 _replacing = threading.Lock()  # two jobs may fill one session, and the temporary names are fixed
 
 
-def replace_files(folder: bytes, files: Mapping[bytes, bytes | None], *, private: bool = False) -> None:
-    """Give each of these names in a folder its new content, in their order; None takes a file away.
+def replace_files(
+    folder: bytes, files: Mapping[bytes, Iterable[bytes] | None], *, private: bool = False
+) -> None:
+    """Give each of these names in a folder its new content, in their order, piece by piece; None takes a file away.
 
     On return all of it would survive a power cut. Raises OSError as it comes; what was not replaced yet is
     then the old file, and whole. A `private` file is for its owner, and for the folder's group as far as that
@@ -31,7 +33,7 @@ def replace_files(folder: bytes, files: Mapping[bytes, bytes | None], *, private
         os.close(handle)
 
 
-def _replace_file(folder: int, name: bytes, content: bytes, *, private: bool) -> None:
+def _replace_file(folder: int, name: bytes, content: Iterable[bytes], *, private: bool) -> None:
     temporary = b"." + name + b".new"
     _take_away(folder, temporary)  # left by a crash
     # Exclusive: in a folder that a group may write to, never through a link somebody put there.
@@ -41,14 +43,14 @@ def _replace_file(folder: int, name: bytes, content: bytes, *, private: bool) ->
         with open(descriptor, "wb") as file:
             if private:
                 _let_group_read(descriptor, folder)
-            file.write(content)
+            file.writelines(content)
             file.flush()
             crash_point("publish.file_written")
             os.fdatasync(descriptor)
         crash_point("publish.file_synced")
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         crash_point("publish.file_renamed")
-    except OSError:
+    except BaseException:
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise

@@ -98,6 +98,20 @@ def list_sources(
     return [_source(row) for row in rows]
 
 
+def cut_sources(db: sqlite3.Connection, job: JobId, most: int) -> list[tuple[SourceId, SourceId]]:
+    """The first and the last of each run of a job's sources, `most` in one: for who reads them a few at a time."""
+    ids = [row[0] for row in db.execute("SELECT id FROM source WHERE job_id = ? ORDER BY id", (job,))]
+    return [(run[0], run[-1]) for run in (ids[start : start + most] for start in range(0, len(ids), most))]
+
+
+def list_run(db: sqlite3.Connection, job: JobId, run: tuple[SourceId, SourceId]) -> list[Source]:
+    """A run of a job's sources, in the order of the card."""
+    rows = db.execute(
+        "SELECT * FROM source WHERE id BETWEEN ? AND ? AND +job_id = ? ORDER BY id", (*run, job)
+    )
+    return [_source(row) for row in rows]
+
+
 def list_open_sources(db: sqlite3.Connection, job: JobId, limit: int = -1) -> list[Source]:
     """Sources that still keep a job from being secured."""
     rows = db.execute(
@@ -240,6 +254,25 @@ def list_assets(db: sqlite3.Connection, session: SessionId | None = None) -> Ite
     of_session, arguments = ("", ()) if session is None else (" WHERE session_id = ?", (session,))
     rows = db.execute(f"SELECT * FROM asset{of_session} ORDER BY path", arguments)
     return (_asset(row) for row in rows)
+
+
+def list_assets_below(db: sqlite3.Connection, folder: bytes, after: bytes, most: int) -> list[Asset]:
+    """`most` assets of those in a folder, by path, that come after a path; b"" for the first ones."""
+    rows = db.execute(
+        "SELECT * FROM asset WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
+        (after or folder + b"/", folder + b"0", most),  # "0" is what comes after "/"
+    )
+    return [_asset(row) for row in rows]
+
+
+def list_assets_of_run(db: sqlite3.Connection, job: JobId, run: tuple[SourceId, SourceId]) -> list[Asset]:
+    """The assets behind a run of a job's sources, each once."""
+    rows = db.execute(
+        "SELECT * FROM asset WHERE id IN"
+        " (SELECT asset_id FROM source WHERE id BETWEEN ? AND ? AND +job_id = ?)",
+        (*run, job),
+    )
+    return [_asset(row) for row in rows]
 
 
 def list_assets_of_job(db: sqlite3.Connection, job: JobId) -> list[Asset]:

@@ -119,6 +119,17 @@ def list_pictures_of_job(db: sqlite3.Connection, job: JobId) -> list[Picture]:
     return [_picture(row) for row in rows]
 
 
+def list_pictures_of_run(db: sqlite3.Connection, job: JobId, run: tuple[SourceId, SourceId]) -> list[Picture]:
+    """The pictures of a run of a job's sources, failed ones too."""
+    rows = db.execute(
+        "SELECT picture.*, source.path AS path, source.kind AS kind FROM source"
+        " JOIN picture ON picture.source_id = source.id"
+        " WHERE source.id BETWEEN ? AND ? AND +source.job_id = ? ORDER BY source.id",
+        (*run, job),
+    )
+    return [_picture(row) for row in rows]
+
+
 def _picture(row: sqlite3.Row) -> Picture:
     return Picture(
         source_id=SourceId(row["source_id"]),

@@ -129,7 +129,7 @@ class RenderWork:
                 place = session + b"/" + folder
                 self._wiring.folders.make(root, place)
                 temp = INCOMING + b"/%s-%d" % (folder, source.id)
-                write_whole(root, place + b"/" + name, data, temp)
+                write_whole(root, place + b"/" + name, [data], temp)
         crash_point("render.stored")
 
 

@@ -17,13 +17,13 @@ from ghostroll.library.durable import exists, has_size, library_errors, write_wh
 from ghostroll.library.identity import INCOMING
 from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manifest, build_sha256sums
 from ghostroll.model import (
+    Asset,
     Cause,
     Job,
     JobId,
     ObjectId,
     Safety,
     SessionId,
-    Source,
     SourceState,
     Stage,
     TaskState,
@@ -38,6 +38,7 @@ from ghostroll.station.galleries import finish_galleries
 from ghostroll.station.telling import tell_formattable, tell_secured, tell_unconfirmed, tell_unsafe
 from ghostroll.station.wiring import Wiring
 
+_PAGE = 500  # rows that are read at once: the rows of a whole card would be the largest thing in memory
 _LATELY = 20  # jobs: of older ones nothing was under way when the process ended
 
 
@@ -185,8 +186,8 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
         with wiring.library.enter() as root, library_errors("writing the manifest"):
             if exists(root, folder):  # else it was deleted by hand, and is not to be made again
                 for name, build in ((SHA256SUMS, _build_sums), (MANIFEST, _build_manifest)):
-                    data = build(wiring, session_id)
-                    write_whole(root, folder + b"/" + name, data, INCOMING + b"/%s-%d" % (name, session_id))
+                    pieces = build(wiring, session_id)
+                    write_whole(root, folder + b"/" + name, pieces, INCOMING + b"/%s-%d" % (name, session_id))
                 wiring.folders.sync(root, [folder])
         if due:
             with wiring.database.write() as db:
@@ -214,32 +215,43 @@ def write_due_records(wiring: Wiring) -> None:
 # what is collected for one is the largest thing in memory.
 
 
-def _build_sums(wiring: Wiring, session_id: SessionId) -> bytes:
+def _build_sums(wiring: Wiring, session_id: SessionId) -> Iterator[bytes]:
     with wiring.database.read() as db:
         session = job_rows.get_session(db, session_id)
-        stored = list(assets.list_assets(db, session_id))
-    return build_sha256sums(stored, session.name)
+    return build_sha256sums(_stored(wiring, session.name.encode()), session.name)
 
 
-def _build_manifest(wiring: Wiring, session_id: SessionId) -> bytes:
+def _stored(wiring: Wiring, folder: bytes) -> Iterator[Asset]:
+    """A session's own originals by path, never more than a page of them in memory."""
+    page: list[Asset] = []
+    while True:
+        with wiring.database.read() as db:
+            page = assets.list_assets_below(db, folder, page[-1].path if page else b"", _PAGE)
+        if not page:
+            return
+        yield from page
+
+
+def _build_manifest(wiring: Wiring, session_id: SessionId) -> Iterator[bytes]:
     with wiring.database.read() as db:
         session = job_rows.get_session(db, session_id)
-        collected = [(job, _entries(db, job)) for job in job_rows.list_jobs_of_session(db, session_id)]
-    return build_manifest(session, collected)
+        of_session = job_rows.list_jobs_of_session(db, session_id)
+    return build_manifest(session, ((job, _entries(wiring, job.id)) for job in of_session))
 
 
-def _entries(db: sqlite3.Connection, job: Job) -> Iterator[Entry]:
-    """What a manifest says of a job's sources: all read at once, each put in words when its turn comes."""
-    stored = {asset.id: asset for asset in assets.list_assets_of_job(db, job.id)}
-    pictures = {picture.source_id: picture for picture in picture_rows.list_pictures_of_job(db, job.id)}
-    sources = assets.list_sources(db, job.id)
-
-    def enter(source: Source) -> Entry:
-        picture = pictures.get(source.id)
-        asset = None if source.asset_id is None else stored[source.asset_id]
-        return Entry(source, asset, None if picture is None else _describe(picture))
-
-    return map(enter, sources)
+def _entries(wiring: Wiring, job: JobId) -> Iterator[Entry]:
+    """What a manifest says of a job's sources, never more than a page of them in memory."""
+    with wiring.database.read() as db:
+        runs = assets.cut_sources(db, job, _PAGE)
+    for run in runs:
+        with wiring.database.read() as db:
+            sources = assets.list_run(db, job, run)
+            stored = {asset.id: asset for asset in assets.list_assets_of_run(db, job, run)}
+            found = picture_rows.list_pictures_of_run(db, job, run)
+        pictures = {picture.source_id: _describe(picture) for picture in found}
+        for source in sources:
+            asset = None if source.asset_id is None else stored[source.asset_id]
+            yield Entry(source, asset, pictures.get(source.id))
 
 
 def _describe(picture: Picture) -> dict[str, Any]:
