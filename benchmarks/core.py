@@ -24,7 +24,7 @@ _RUNS = {
     "whole-unlimited": ("whole.py", "--speed=0", "--photos=100"),
     "card-reads": ("card_reads.py", "--photos=24", "--rounds=1"),
     "parts": ("parts.py", "--rounds=1"),
-    "counts": ("counts.py", "--files=20000"),
+    "counts": ("counts.py", "--files=20000", "--photos=24"),
     "reinsert": ("reinsert.py", "--files=10000", "--rounds=3", "--assets=1000000"),
     "slow-medium": ("slow_medium.py", "--rounds=1"),
     "first-picture": ("first_picture.py", "--photos=60", "--rounds=1"),

@@ -1,8 +1,9 @@
 """Whether many files cost more each than few: the rate of an ingest over its time, and its memory.
 
-One card of tiny pictures (48 x 32 pixels in 20 KiB), so that it is all rows, names, logs and galleries and hardly any
-bytes. The rates are those of the library's own ledger, which is read beside the ingest ten times a second. Memory is
-the proportional share of all processes, beside that of a card with a hundred of the same pictures.
+A card of tiny pictures (48 x 32 pixels in 20 KiB), so that it is all rows, names, logs and galleries and hardly any
+bytes; on request real photos come last, when the rows of all the others are there already. The rates are those of the
+tiny pictures by the library's own ledger, which is read beside the ingest ten times a second. Memory is the
+proportional share of all processes, beside that of a card with a hundred tiny pictures and the same photos.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from measuring import Cost, Figure, give_up, option_parser, report
-from staging import Stage, forget_run, make_small_card, open_stage
+from staging import Stage, forget_run, make_photo_card, make_small_card, open_stage
 
 _FEW = 100
 _SIZE = 20 * 1024  # bytes
+_MEGAPIXELS = 24
 _LOOK = 0.1  # seconds
 _MIB = 2**20
 _STORED = "SELECT count(*) FROM source WHERE job_id = 1 AND state = 'stored'"
@@ -48,18 +50,34 @@ def main() -> None:
     """A small card and a large one, in turns."""
     parser = option_parser("whether many files cost more each than few")
     parser.add_argument("--files", type=int, default=10_000, help="on the large card")
+    parser.add_argument(
+        "--photos", type=int, default=0, help="of 24 megapixels behind the others, on both cards"
+    )
     parser.add_argument("--part", type=int, default=1000, help="files of which the time is told")
     parser.add_argument("--rounds", type=int, default=1, help="of everything")
     options = parser.parse_args()
     if min(options.files, options.part, options.rounds) <= 0:
         parser.error("files, part and rounds must be more than 0")
+    if options.photos < 0:
+        parser.error("photos must be 0 or more")
     if options.files < 2 * options.part:
         parser.error("files must be two parts at least")
     with open_stage(options.cache) as stage:
-        few = make_small_card(stage.folder / "few", files=min(_FEW, options.files), size=_SIZE)
-        many = make_small_card(stage.folder / "many", files=options.files, size=_SIZE)
+        few = _make_card(options, stage.folder / "few", min(_FEW, options.files))
+        many = _make_card(options, stage.folder / "many", options.files)
         rounds = [(_ingest(stage, few), _ingest(stage, many)) for _ in range(options.rounds)]
     report(options, [*_tell(options, rounds)])
+
+
+def _make_card(options: argparse.Namespace, folder: Path, files: int) -> Path:
+    """A card of tiny pictures, and of photos in a folder that comes last."""
+    card = make_small_card(folder, files=files, size=_SIZE)
+    if options.photos:
+        photos = make_photo_card(
+            options.cache, folder / "photos", photos=options.photos, megapixels=_MEGAPIXELS
+        )
+        (photos / "DCIM" / "100BENCH").rename(card / "DCIM" / "999BENCH")
+    return card
 
 
 @dataclass(frozen=True, slots=True)

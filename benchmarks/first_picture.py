@@ -2,8 +2,9 @@
 
 `ghostroll ingest` of a card of 24-megapixel JPEGs, from the start of its process. Chromium waits with an empty page
 and opens the link as soon as `link.txt` has it, over the same line. A picture is visible one frame after it was
-loaded. The line is measured twice: while pictures are still being made, and by `ghostroll publish` of pictures that
-were all made before, which shows what the uploads alone can do. How full it is, is told as a mean from the link to the
+loaded. The line is measured three times: while pictures are still being made, alone and with the originals that are
+sent where no picture waits, and by `ghostroll publish` of pictures that were all made before, which shows what the
+uploads alone can do. How full it is, is told as a mean from the link to the
 last picture, as one from the first picture to the last, and four times a second between those: what share of those
 moments was below 95 %.
 """
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,8 +128,9 @@ class _Bench:
         self._bucket = stage.folder / "store" / store.bucket
         self._environment = stage.environment | store.at(wire.endpoint).settings
 
-    def ingest(self, browser: Chrome) -> Moments:
+    def ingest(self, browser: Chrome, *, originals: bool = False) -> Moments:
         """Ingest the card while somebody waits for its pictures."""
+        self._environment["GHOSTROLL_PUBLISH__ORIGINALS"] = "all" if originals else "none"
         forget_run(self._stage)
         drop_from_cache(list_files(self._card))
         browser.get("about:blank")
@@ -191,11 +193,12 @@ def main() -> None:
             options.cache, stage.folder, photos=options.photos, megapixels=options.megapixels
         )
         bench = _Bench(stage, store, wire, card)
-        ingests, publishes = [], []
+        ingests, archives, publishes = [], [], []
         for _ in range(options.rounds):
             ingests.append(bench.ingest(browser))
+            archives.append(bench.ingest(browser, originals=True))
             publishes.append(bench.publish())
-    report(options, [*_tell(ingests, publishes)])
+    report(options, [*_tell({"ingest": ingests, "with originals": archives, "publish": publishes})])
 
 
 def _read_options() -> argparse.Namespace:
@@ -209,26 +212,21 @@ def _read_options() -> argparse.Namespace:
     return options
 
 
-def _tell(ingests: Sequence[Moments], publishes: Sequence[Moments]) -> Iterator[Figure]:
-    line = (float(_MEGABITS),) * len(ingests)
-    for name, moments in (
-        ("ingest: seconds until the link is out", [each.link for each in ingests]),
-        ("ingest: seconds until the first picture is visible", [each.visible for each in ingests]),
-        ("ingest: seconds until the last picture is in the bucket", [each.last for each in ingests]),
-        ("publish: seconds until the link is out", [each.link for each in publishes]),
-        ("publish: seconds until the last picture is in the bucket", [each.last for each in publishes]),
-    ):
-        yield Figure(name, "s", tuple(moments))
-    for name, rates in (
-        ("ingest: the line, from the link to the last picture", [each.megabits for each in ingests]),
-        ("ingest: the line, from the first picture to the last", [each.steady for each in ingests]),
-        ("publish: the line, from the link to the last picture", [each.megabits for each in publishes]),
-        ("publish: the line, from the first picture to the last", [each.steady for each in publishes]),
-    ):
-        yield Figure(name, "Mbit/s", tuple(rates), line)
-    for name, runs in (("ingest", ingests), ("publish", publishes)):
-        shares = tuple(100 * each.not_full for each in runs)
-        yield Figure(f"{name}: moments with less than 95 % of the line in use", "%", shares)
+def _tell(runs: Mapping[str, Sequence[Moments]]) -> Iterator[Figure]:
+    for run, moments in runs.items():
+        line = (float(_MEGABITS),) * len(moments)
+        yield Figure(f"{run}: seconds until the link is out", "s", tuple(each.link for each in moments))
+        if run != "publish":
+            visible = tuple(each.visible for each in moments)
+            yield Figure(f"{run}: seconds until the first picture is visible", "s", visible)
+        last = tuple(each.last for each in moments)
+        yield Figure(f"{run}: seconds until the last picture is in the bucket", "s", last)
+        mean = tuple(each.megabits for each in moments)
+        yield Figure(f"{run}: the line, from the link to the last picture", "Mbit/s", mean, line)
+        steady = tuple(each.steady for each in moments)
+        yield Figure(f"{run}: the line, from the first picture to the last", "Mbit/s", steady, line)
+        shares = tuple(100 * each.not_full for each in moments)
+        yield Figure(f"{run}: moments with less than 95 % of the line in use", "%", shares)
 
 
 if __name__ == "__main__":
