@@ -61,6 +61,9 @@ _GOALS = (
     Goal("reinsert", "cold, with more assets: from the card to secured", "ratio", most=1.2),
     Goal("first-picture", "ingest: seconds until the link is out", "value", most=1),
     Goal("first-picture", "ingest: the line, from the first picture to the last", "ratio", least=0.95),
+    Goal(
+        "first-picture", "with originals: the line, from the first picture to the last", "ratio", least=0.95
+    ),
     Goal("first-picture", "publish: the line, from the first picture to the last", "ratio", least=0.95),
 )
 

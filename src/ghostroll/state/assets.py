@@ -189,6 +189,14 @@ def settle_source(db: sqlite3.Connection, source: SourceId, state: SourceState, 
     db.execute("UPDATE source SET state = ?, asset_id = ?, error = NULL WHERE id = ?", (state, asset, source))
 
 
+def settle_known(db: sqlite3.Connection, known: Iterable[tuple[SourceId, AssetId]]) -> None:
+    """These sources' bytes were in the library before their card came, as these assets."""
+    db.executemany(
+        "UPDATE source SET state = 'known', asset_id = ?, error = NULL WHERE id = ?",
+        ((asset, source) for source, asset in known),
+    )
+
+
 def fail_source(db: sqlite3.Connection, source: SourceId, error: str) -> None:
     """The source can't be read, and why."""
     db.execute("UPDATE source SET state = 'failed', asset_id = NULL, error = ? WHERE id = ?", (error, source))

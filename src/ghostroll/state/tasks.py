@@ -354,10 +354,12 @@ def revive(db: sqlite3.Connection, job: JobId) -> int:
     ).rowcount
 
 
-def drop_wish(db: sqlite3.Connection, stage: Stage, subject: int) -> None:
-    """Forget a subject's task of a stage that is not under way: what it was to make is there by now."""
-    db.execute(
-        "DELETE FROM task WHERE stage = ? AND subject = ? AND state IN ('ready', 'parked')", (stage, subject)
+def drop_wishes(db: sqlite3.Connection, stage: Stage, subjects: Iterable[int]) -> None:
+    """Forget these subjects' tasks of a stage that are not under way: what they were to make is there by now."""
+    db.executemany(
+        "DELETE FROM task"
+        f" WHERE stage = '{stage}' AND stage <> 'publish' AND subject = ? AND state IN ('ready', 'parked')",
+        ((subject,) for subject in subjects),
     )
 
 

@@ -197,16 +197,22 @@ class ScanWork:
         self._drop_unread(db, slot, job)
         assets.add_sources(db, job, inventory.found)
         self._show_again(db, job)
-        for source in assets.list_sources(db, job, (SourceState.PENDING,)):
-            asset = inventory.known.get(source.path)
-            if asset is not None:
-                assets.settle_source(db, source.id, SourceState.KNOWN, asset.id)
-                tasks.drop_wish(db, Stage.COPY, source.id)  # of an earlier insertion, when it was not known
-                want_original(self._wiring, db, replace(source, asset_id=asset.id))
-            else:
-                self._want_copy(db, source)
+        pending = assets.list_sources(db, job, (SourceState.PENDING,))
+        self._settle_known(db, [source for source in pending if source.path in inventory.known], inventory)
+        new = (source for source in pending if source.path not in inventory.known)
+        wanted = ((source.id, jobs.order_copies(source.kind), source.size) for source in new)
+        tasks.want_anew(db, Stage.COPY, job, wanted)
         job_rows.set_safety(db, job, Safety.COPYING)
         slot.job = job
+
+    def _settle_known(self, db: sqlite3.Connection, sources: Sequence[Source], inventory: _Inventory) -> None:
+        """What is in the library already is not copied; where originals belong in a bucket, it may lack there."""
+        found = [(source, inventory.known[source.path].id) for source in sources]
+        assets.settle_known(db, ((source.id, asset) for source, asset in found))
+        tasks.drop_wishes(db, Stage.COPY, (source.id for source in sources))  # of an earlier insertion
+        if self._wiring.cloud is not None:
+            for source, asset in found:
+                want_original(self._wiring, db, replace(source, asset_id=asset))
 
     def _show_again(self, db: sqlite3.Connection, job: JobId) -> None:
         """A job that goes on is shown where the configuration says now, with the locks that its card has now."""
@@ -221,11 +227,6 @@ class ScanWork:
             if earlier.id != job and not assets.has_sources(db, earlier.id):
                 tasks.forget_job(db, earlier.id)
                 job_rows.drop_job(db, earlier.id)
-
-    def _want_copy(self, db: sqlite3.Connection, source: Source) -> None:
-        tasks.want_anew(
-            db, Stage.COPY, source.job_id, [(source.id, jobs.order_copies(source.kind), source.size)]
-        )
 
 
 def _list_unsettled(db: sqlite3.Connection, job: JobId) -> tuple[Source, ...]:
