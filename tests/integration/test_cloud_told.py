@@ -24,8 +24,13 @@ def walk(tmp_path: Path, moto: Store) -> Iterator[tuple[Person, Mischief]]:
 def test_originals_that_wait_are_named(walk: tuple[Person, Mischief]) -> None:
     """With a complete gallery and a full bucket `status` and `show` say how many files wait, why, and what to do."""
     person, proxy = walk
+    held = proxy.hold(key="originals/*")
     proxy.refuse(QUOTA_EXCEEDED, key="originals/*")
-    first = person.ingest(code=6).document
+    process = start_command(person.env, "ingest", person.card, "--json")
+    held.wait()
+    wait_until(lambda: person.run("show", "1", "--json").document["publication"] == "complete")
+    held.release()
+    first = finish_command(process).document
     assert (first["publication"], first["formattable"]) == ("complete", False)
     assert [(one["state"], one["number"]) for one in first["unconfirmed"]] == [("wanted", 4)]
     status = person.run("status").out

@@ -91,11 +91,18 @@ def list_sources(
     db: sqlite3.Connection, job: JobId, states: Sequence[SourceState] = tuple(SourceState)
 ) -> list[Source]:
     """A job's sources in these states, in the order of the card."""
+    return [*read_sources(db, job, states)]
+
+
+def read_sources(
+    db: sqlite3.Connection, job: JobId, states: Sequence[SourceState] = tuple(SourceState)
+) -> Iterator[Source]:
+    """As `list_sources`, but one by one, while nobody else has the connection."""
     marks = ", ".join("?" * len(states))
     rows = db.execute(
         f"SELECT * FROM source WHERE job_id = ? AND state IN ({marks}) ORDER BY id", (job, *states)
     )
-    return [_source(row) for row in rows]
+    return map(_source, rows)
 
 
 def cut_sources(db: sqlite3.Connection, job: JobId, most: int) -> list[tuple[SourceId, SourceId]]:

@@ -89,6 +89,12 @@ def has_failed_picture(db: sqlite3.Connection, source: SourceId) -> bool:
     return row is not None
 
 
+def list_broken(db: sqlite3.Connection, session: SessionId) -> set[SourceId]:
+    """The sources of a session that were given up by the renders."""
+    rows = db.execute("SELECT source_id FROM picture WHERE session_id = ? AND error IS NOT NULL", (session,))
+    return {SourceId(row[0]) for row in rows}
+
+
 def get_picture(db: sqlite3.Connection, source: SourceId) -> Picture | None:
     """What became of rendering a source, if that is known."""
     row = db.execute(

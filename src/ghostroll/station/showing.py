@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from ghostroll.model import (
     Gallery,
     GalleryFailure,
     GalleryItem,
+    Job,
     Publication,
     Safety,
     SessionId,
@@ -62,7 +63,7 @@ class Shown:
 
     session: str
     total: int
-    pictures: tuple[tuple[Picture, Asset | None], ...]
+    pictures: list[tuple[Picture, Asset | None]]
     failed: tuple[GalleryFailure, ...]
 
 
@@ -75,21 +76,16 @@ def collect_shown(
     find_original: Callable[[Source], Asset | None] = lambda _: None,
 ) -> Shown:
     """A session's facts for a gallery. `there`: the sources whose pictures have arrived; None for all."""
+    of_session = job_rows.list_jobs_of_session(db, session)
+    total = _count_pictures(db, session, of_session, shows)
     pictures = {picture.source_id: picture for picture in picture_rows.list_pictures(db, session)}
-    broken = {source for source, picture in pictures.items() if picture.error is not None}
-    total = 0
     shown: list[tuple[Picture, Asset | None]] = []
     failures: list[GalleryFailure] = []
-    for job in job_rows.list_jobs_of_session(db, session):
-        everything = assets.list_sources(db, job.id)
-        sources = [source for source in everything if shows(source)]
-        waiting = job.safety in (Safety.SCANNING, Safety.COPYING)
-        total += jobs.count_pictures(
-            (source for source in everything if source.id not in broken), waiting=waiting, shows=shows
-        )
-        failures += [_fail(source) for source in sources if source.state is SourceState.FAILED]
-        for source in sources:
-            picture = pictures.get(source.id)
+    for job in of_session:
+        for source in filter(shows, assets.read_sources(db, job.id)):
+            picture = pictures.pop(source.id, None)
+            if source.state is SourceState.FAILED:
+                failures.append(_fail(source))
             if picture is None:
                 continue
             if picture.error is not None:
@@ -97,16 +93,32 @@ def collect_shown(
             elif there is None or source.id in there:
                 shown.append((picture, find_original(source)))
     name = job_rows.get_session(db, session).name
-    return Shown(name, max(total, len(shown)), tuple(shown), tuple(failures))
+    return Shown(name, max(total, len(shown)), shown, tuple(failures))
+
+
+def _count_pictures(
+    db: sqlite3.Connection, session: SessionId, of_session: Sequence[Job], shows: Callable[[Source], bool]
+) -> int:
+    """How many pictures a session's gallery will have. Apart: the rows of a card are in memory while it counts."""
+    broken = picture_rows.list_broken(db, session)
+    total = 0
+    for job in of_session:
+        sources = (source for source in assets.read_sources(db, job.id) if source.id not in broken)
+        waiting = job.safety in (Safety.SCANNING, Safety.COPYING)
+        total += jobs.count_pictures(sources, waiting=waiting, shows=shows)
+    return total
 
 
 def build_gallery(shown: Shown, state: Publication, addresses: Addresses) -> Gallery:
-    """What a gallery says. Addresses may take a while to sign, so this is done without the database."""
+    """What a gallery says. Addresses may take a while to sign, so this is done without the database.
+
+    Takes the pictures out of `shown`: those of ten thousand photos would else be in memory twice.
+    """
     return Gallery(
         session=shown.session,
         state=state,
         total=shown.total,
-        items=order_items(_show(picture, original, addresses) for picture, original in shown.pictures),
+        items=order_items(_show(*shown.pictures.pop(), addresses) for _ in range(len(shown.pictures))),
         failed=shown.failed,
     )
 
