@@ -124,6 +124,38 @@ def test_a_card_of_which_nothing_can_be_read(
     check_finished(tmp_path / "library", small_card)
 
 
+def test_a_retry_of_a_card_of_which_nothing_can_be_read(
+    faulty: Faulty, small_card: Path, env: dict[str, str], tmp_path: Path
+) -> None:
+    """Files that wait for a card are not lost sight of while it fails as a whole: that is said, and the next retry works."""
+    spoilt, gone = tmp_path / "spoilt", tmp_path / "gone"
+    faults = (
+        Fault("read", f"{small_card}/notes.bin", "EIO", gate=spoilt),
+        Fault("stat", str(small_card), "EIO", gate=gone),
+    )
+    armed = env | faulty.arm(*faults)
+    spoilt.touch()
+    ingest(armed, small_card, code=3)
+    gone.touch()
+    alone = run_command(armed, "retry", "1")
+    daemon = RunningDaemon(tmp_path / "daemon", armed)
+    try:
+        daemon.wait_ready()
+        asked = run_command(env, "retry", "1")
+        for run in (alone, asked):
+            check_sentence(run)
+            assert run.code == 4, run.err + run.out
+            assert "try another reader" in run.err
+        gone.unlink()
+        spoilt.unlink()
+        again = run_command(env, "retry", "1")
+        assert again.code == 0, again.err + again.out
+        assert daemon.stop() == 0
+    finally:
+        daemon.end()
+    check_finished(tmp_path / "library", small_card)
+
+
 @pytest.mark.parametrize("sector", [0, 700_000, 1_499_999] if FULL else [1_100_000])
 def test_a_bad_sector(
     sector: int, faulty: Faulty, small_card: Path, env: dict[str, str], tmp_path: Path

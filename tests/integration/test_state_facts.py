@@ -1,5 +1,6 @@
 """Sources, assets, pictures and jobs: the facts that everything is decided by."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -156,8 +157,7 @@ def test_a_content_is_recorded_once(database: Database) -> None:
         assert assets.find_asset_at(db, b"elsewhere") == asset
         assert assets.find_asset_at(db, b"session/1.jpg") is None
         assert assets.find_asset(db, Sha256(bytes(32))) is None
-        assert list(assets.list_assets(db, SessionId(session + 1))) == []
-        assert list(assets.list_assets(db)) == list(assets.list_assets(db, session)) == [asset]
+        assert list(assets.list_assets(db)) == [asset]
 
 
 def test_files_that_vanished_are_wanted_again(database: Database) -> None:
@@ -202,7 +202,7 @@ def test_tallies(database: Database) -> None:
 
 
 def test_rows_a_few_at_a_time(database: Database) -> None:
-    """Runs of a job's sources, with their assets and pictures, are its own, whole and in order, and so are pages of paths."""
+    """Runs of a job's sources, with their assets and pictures, are its own, whole and in order, and so is what lies in a folder."""
     job, other = add_job(database), add_job(database)
     session, theirs = add_session(database, job), add_session(database, other, "other")
     add_files(database, job, 3)
@@ -215,7 +215,7 @@ def test_rows_a_few_at_a_time(database: Database) -> None:
     put(database, 9, theirs, path=b"session0/9.jpg")
     with database.write() as db:
         sources = assets.list_sources(db, job)
-        for source, asset in zip(sources, assets.list_assets(db, session), strict=False):
+        for source, asset in zip(sources, assets.list_assets_below(db, b"session"), strict=False):
             assets.settle_source(db, source.id, SourceState.STORED, asset.id)
             picture_rows.put_picture(db, source.id, session, picture(source))
         runs = assets.cut_sources(db, job, 2)
@@ -228,10 +228,23 @@ def test_rows_a_few_at_a_time(database: Database) -> None:
         shown = [one for run in runs for one in picture_rows.list_pictures_of_run(db, job, run)]
         assert shown == picture_rows.list_pictures_of_job(db, job)
         assert len(shown) == 5
-        first = assets.list_assets_below(db, b"session", b"", 3)
-        rest = assets.list_assets_below(db, b"session", first[-1].path, 3)
-        assert [*first, *rest] == list(assets.list_assets(db, session))
+        below = [asset.path for asset in assets.list_assets_below(db, b"session")]
+        assert below == [b"session/%d.jpg" % number for number in range(5)]
         assert assets.cut_sources(db, JobId(77), 2) == []
+
+
+def test_a_snapshot_stays_as_it_was(database: Database) -> None:
+    """What others commit while somebody reads on is seen by the next who looks, and nobody waits."""
+    job = add_job(database)
+    (source,) = add_files(database, job, 1)
+    with database.snapshot() as db:
+        with database.write() as writer:
+            assets.fail_source(writer, source.id, "x")
+        assert assets.list_open_states(db, job) == {SourceState.PENDING}
+        with database.snapshot() as later:
+            assert assets.list_open_states(later, job) == {SourceState.FAILED}
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            db.execute("DELETE FROM task")
 
 
 GROUPS = [
@@ -339,7 +352,16 @@ HOT: dict[str, Callable[[Database, Source], object]] = {
     "has_failed_picture": lambda db, source: call(db, picture_rows.has_failed_picture, source.id),
     "drop_listing_failures": lambda db, _: call(db, assets.drop_listing_failures, 1),
     "reopen_failed": lambda db, _: call(db, assets.reopen_failed, 1),
-    "assets of a session": lambda db, _: call(db, assets.list_assets, 2),
+    "list_assets_below": lambda db, _: call(db, assets.list_assets_below, b"session"),
+    "list_run": lambda db, source: call(db, assets.list_run, 1, (source.id, source.id + 9)),
+    "list_assets_of_run": lambda db, source: call(
+        db, assets.list_assets_of_run, 1, (source.id, source.id + 9)
+    ),
+    "list_pictures_of_run": lambda db, source: call(
+        db, picture_rows.list_pictures_of_run, 1, (source.id, source.id + 9)
+    ),
+    "settle_known": lambda db, source: call(db, assets.settle_known, [(source.id, 9)]),
+    "drop_wishes": lambda db, source: call(db, tasks.drop_wishes, Stage.COPY, [source.id]),
 }
 
 

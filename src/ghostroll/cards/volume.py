@@ -20,9 +20,12 @@ _UNNAMED = "CARD"  # what a card without a label is called
 _SECTOR = 512  # bytes; the unit of `size` in sysfs, whatever the disk's own
 # Filesystems whose statvfs id is made from their UUID (kernel: ext4/super.c, xfs_super.c, btrfs/super.c).
 _ID_FROM_UUID = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
-# What a path is to blame for. Whatever else a folder fails with is its medium's doing.
+# What a path is to blame for, and what a card or its reader is. The rest may be the machine's doing, or a mount's.
 _OF_THE_PATH = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
+)
+_OF_THE_CARD = frozenset(
+    {errno.EIO, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.ENOMEDIUM, errno.EUCLEAN, errno.EBADMSG}
 )
 
 
@@ -116,10 +119,12 @@ def explain_unreadable(shown: str, error: OSError) -> GhostrollError:
         return UsageError(
             f"{shown} can't be read ({error.strerror}): give the folder where the card is mounted"
         )
-    return CardFailing(
-        f"the card at {shown} can't be read ({error.strerror}):"
-        " clean its contacts, put it in again, or try another reader"
+    remedy = (
+        "clean its contacts, put it in again, or try another reader"
+        if error.errno in _OF_THE_CARD
+        else "mount it anew, and try again"
     )
+    return CardFailing(f"the card at {shown} can't be read ({error.strerror}): {remedy}")
 
 
 def _find_disk(device: int) -> str | None:

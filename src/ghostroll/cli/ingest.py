@@ -35,7 +35,7 @@ def ingest(
 ) -> None:
     """Copy a card into the library, verify every byte, and make its gallery.
 
-    Where the daemon runs, it does the work, and Ctrl-C here only ends the watching. Exit code 0: everything is safe; 3: some files failed, by name; 4: the card went away; 5: no space.
+    Where the daemon runs, it does the work, and Ctrl-C here only ends the watching. Exit code 0: everything is safe; 3: some files failed, by name; 4: the card went away, or can't be read at all; 5: no space.
 
     Example: ghostroll ingest /media/me/EOS_DIGITAL
     """

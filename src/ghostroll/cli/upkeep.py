@@ -1,7 +1,6 @@
 """`retry`, `close`, `verify` and `adopt`: what a person does afterwards."""
 
 import json
-import os
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +29,7 @@ from ghostroll.library.manifest import describe_path
 from ghostroll.model import Job, JobId, Safety
 from ghostroll.observe.wording import say_bytes, say_count, say_name
 from ghostroll.station.adopt import adopt_sessions
+from ghostroll.station.finding import is_card_at
 from ghostroll.station.healing import Healing
 from ghostroll.station.run import INTERRUPTED, run_ingest, run_leftovers
 from ghostroll.station.summary import Moments, Summary, summarize
@@ -68,8 +68,8 @@ def retry(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption 
 
 
 def _check_card(job: Job) -> None:
-    """Raise UsageError where a job's missing files can't be tried again: its card is not where it was."""
-    if job.safety in (Safety.SECURED, Safety.CLOSED) or (job.root and os.path.isdir(job.root)):
+    """Raise UsageError where a job's missing files can't be tried again: its card is not where it was, or CardFailing."""
+    if job.safety in (Safety.SECURED, Safety.CLOSED) or is_card_at(job.root):
         return
     where = f"not at {say_name(show_path(job.root))}" if job.root else "not where anyone remembers"
     raise UsageError(

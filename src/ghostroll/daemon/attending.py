@@ -205,7 +205,7 @@ class Attendants:
             known, attendance.trouble = attendance.trouble, str(error)
             attendance.passing = isinstance(error, ParkError)
             if attendance.trouble != known:  # said once, however often it is tried
-                self._log.error(f"{seen.title}: NOT SAFE, it can't be read: {error}", card=seen.volume.label)
+                self._log.error(f"{seen.title}: NOT SAFE: {error}", card=seen.volume.label)
             return
         attendance.trouble = None
         self._log.info(

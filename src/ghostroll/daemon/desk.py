@@ -18,6 +18,7 @@ from ghostroll.daemon.wire import Close, Folder, Ingest, Link, Publish, Request,
 from ghostroll.errors import StateUnusable, UsageError
 from ghostroll.library.layout import show_path
 from ghostroll.model import Cause, GalleryId, Job, JobId, Safety
+from ghostroll.station.finding import find_card, is_card_at
 from ghostroll.station.following import GLANCE, Counts, Course, Followed, is_job_quiet
 from ghostroll.station.galleries import list_shown
 from ghostroll.station.run import check_session_name
@@ -61,7 +62,8 @@ class Desk:
     def answer(self, request: Request, reply: Reply) -> None:
         """Do what is asked and tell how it goes; for a thread of its own.
 
-        Raises UsageError where it can't be meant, StateUnusable where the station fails meanwhile.
+        Raises UsageError where it can't be meant, CardFailing where its card can't be read at all, StateUnusable
+        where the station fails meanwhile.
         """
         try:
             self._let_go()
@@ -112,6 +114,7 @@ class Desk:
         """Have a job's missing files read as if its card came back."""
         before = list(self._wiring.slots.values())
         root = self._find_card(job)
+        find_card(root, self._wiring.settings)  # a card that fails now is not let go of
         if own is not None:
             self._station.dismiss(own)
         revive_job(self._wiring, job.id)
@@ -127,7 +130,7 @@ class Desk:
             )
             if not slot.gone and (slot.job == job.id or same):
                 return slot.medium.root
-        if job.root and os.path.isdir(job.root):
+        if is_card_at(job.root):
             return job.root
         raise UsageError(
             f"the card of job {job.id} is not in: put it in, and what is missing is copied by itself"
@@ -239,7 +242,7 @@ class Desk:
         return not waits & _PASSING and is_job_quiet(self._station, slot.job)
 
     def _check_place(self, path: bytes, seen: Folder | None, *, to_owner: bool) -> None:
-        """Raise UsageError for a folder that is not meant, or that whoever asks could not read by themselves.
+        """Raise UsageError for a folder that is not meant, or that whoever asks could not read by themselves; CardFailing.
 
         Members of the group may have cards read, where cards are mounted. Elsewhere the daemon would read for
         them what is for it alone.

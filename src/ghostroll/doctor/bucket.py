@@ -46,6 +46,7 @@ def _look(surroundings: Surroundings, place: Place, *, wants_originals: bool) ->
     from ghostroll.doctor.bucket_findings import judge_bucket, say_refusal  # noqa: PLC0415
     from ghostroll.doctor.bucket_trial import Refusal, try_bucket  # noqa: PLC0415
     from ghostroll.publish.s3.client import make_client, make_session  # noqa: PLC0415
+    from ghostroll.publish.s3.connections import Connections  # noqa: PLC0415
     from ghostroll.publish.s3.refusals import refuse  # noqa: PLC0415
 
     try:
@@ -55,6 +56,7 @@ def _look(surroundings: Surroundings, place: Place, *, wants_originals: bool) ->
         if not keys.provider:
             return found
         client = make_client(session, place)
+        Connections().watch(client)  # half an answer is none
     except BotoCoreError as error:  # a profile that is not there, a file that can't be read
         return [say_refusal(place, Refusal(refuse(error, place)))]
     trial = try_bucket(client, place, now=lambda: datetime.now(UTC), fetch=fetch_openly)

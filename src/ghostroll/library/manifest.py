@@ -24,7 +24,7 @@ class Entry:
 
 
 def build_sha256sums(assets: Iterable[Asset], session: str) -> Iterator[bytes]:
-    """The checksums of a session's own originals, as `sha256sum -c` in its folder reads them, line by line.
+    """The checksums of a session's own originals, as `sha256sum -c` in its folder reads them, line by line, as the assets come.
 
     Names with a backslash, newline or carriage return are escaped, and the line then starts with a
     backslash (GNU coreutils manual, "md5sum invocation").

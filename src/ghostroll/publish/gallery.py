@@ -38,9 +38,8 @@ from ghostroll.publish.wording import (
 
 VERSION = 1  # of gallery.json; grows when a reader of the old shape would misread the new one
 
-# Of a page that are put together at once: one by one they would take many times the page's memory.
-_PIECES = 1000
-_BLOCK = 1 << 16  # bytes of gallery.json
+# Of a page or of gallery.json that is put together at once: one by one, its pieces take many times its memory.
+_BLOCK = 1 << 16
 _SCRIPTS = (
     "words.js",
     "layout.js",
@@ -132,7 +131,7 @@ def stream_index(gallery: Gallery, address: str | None = None, *, document: byte
     gallery = shown if shell else gallery
     document = build_gallery_json(gallery) if shell or not document else document
     days = [taken.date() for item in gallery.items if (taken := parse_taken(item.taken))]
-    page = _load_template().stream(
+    pieces = _load_template().generate(
         gallery=gallery,
         address=address,
         days=_group_days(gallery.items),
@@ -149,8 +148,7 @@ def stream_index(gallery: Gallery, address: str | None = None, *, document: byte
         shown=shown_address,
         video=Kind.VIDEO,
     )
-    page.enable_buffering(_PIECES)
-    return map(_encode, page)
+    return map(_encode, _gather(pieces))
 
 
 def relative_url(path: str) -> str:
@@ -201,6 +199,18 @@ def _group_days(items: Iterable[GalleryItem]) -> Iterator[_Day]:
 def _day_of(item: GalleryItem) -> date | None:
     taken = parse_taken(item.taken)
     return taken.date() if taken else None
+
+
+def _gather(pieces: Iterable[str]) -> Iterator[str]:
+    held: list[str] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _BLOCK:
+            yield "".join(held)
+            held, size = [], 0
+    yield "".join(held)
 
 
 def _decode(document: bytes) -> Iterator[str]:

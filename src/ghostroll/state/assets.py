@@ -264,20 +264,18 @@ def find_asset_at(db: sqlite3.Connection, path: bytes) -> Asset | None:
     return None if row is None else _asset(row)
 
 
-def list_assets(db: sqlite3.Connection, session: SessionId | None = None) -> Iterator[Asset]:
-    """All assets (of a session), by path."""
-    of_session, arguments = ("", ()) if session is None else (" WHERE session_id = ?", (session,))
-    rows = db.execute(f"SELECT * FROM asset{of_session} ORDER BY path", arguments)
-    return (_asset(row) for row in rows)
+def list_assets(db: sqlite3.Connection) -> Iterator[Asset]:
+    """All assets, by path."""
+    return map(_asset, db.execute("SELECT * FROM asset ORDER BY path"))
 
 
-def list_assets_below(db: sqlite3.Connection, folder: bytes, after: bytes, most: int) -> list[Asset]:
-    """`most` assets of those in a folder, by path, that come after a path; b"" for the first ones."""
+def list_assets_below(db: sqlite3.Connection, folder: bytes) -> Iterator[Asset]:
+    """The assets in a folder, by path."""
     rows = db.execute(
-        "SELECT * FROM asset WHERE path > ? AND path < ? ORDER BY path LIMIT ?",
-        (after or folder + b"/", folder + b"0", most),  # "0" is what comes after "/"
+        "SELECT * FROM asset WHERE path > ? AND path < ? ORDER BY path",
+        (folder + b"/", folder + b"0"),  # "0" is what comes after "/"
     )
-    return [_asset(row) for row in rows]
+    return map(_asset, rows)
 
 
 def list_assets_of_run(db: sqlite3.Connection, job: JobId, run: tuple[SourceId, SourceId]) -> list[Asset]:

@@ -108,6 +108,19 @@ class Database:
         with self._lock, _tell_disk(self.path):
             yield self._connection
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """All that is committed now, and nothing that comes later, for who reads so much that nobody may wait for it.
+
+        Meanwhile others write. Raises what `read` does.
+        """
+        with _tell_disk(self.path), contextlib.closing(_connect(self.path, read_only=True)) as connection:
+            connection.execute("BEGIN")
+            connection.execute(
+                "SELECT 1 FROM sqlite_schema"
+            ).fetchone()  # what is seen begins with the first read
+            yield connection
+
     def close(self) -> None:
         """Close the last connection; SQLite then folds the WAL into the file."""
         with self._lock:

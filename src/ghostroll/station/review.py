@@ -17,7 +17,6 @@ from ghostroll.library.durable import exists, has_size, library_errors, write_wh
 from ghostroll.library.identity import INCOMING
 from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manifest, build_sha256sums
 from ghostroll.model import (
-    Asset,
     Cause,
     Job,
     JobId,
@@ -186,8 +185,10 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
         with wiring.library.enter() as root, library_errors("writing the manifest"):
             if exists(root, folder):  # else it was deleted by hand, and is not to be made again
                 for name, build in ((SHA256SUMS, _build_sums), (MANIFEST, _build_manifest)):
-                    pieces = build(wiring, session_id)
-                    write_whole(root, folder + b"/" + name, pieces, INCOMING + b"/%s-%d" % (name, session_id))
+                    with wiring.database.snapshot() as db:
+                        pieces = build(db, session_id)
+                        temp = INCOMING + b"/%s-%d" % (name, session_id)
+                        write_whole(root, folder + b"/" + name, pieces, temp)
                 wiring.folders.sync(root, [folder])
         if due:
             with wiring.database.write() as db:
@@ -211,43 +212,23 @@ def write_due_records(wiring: Wiring) -> None:
             )
 
 
-# Collected under the database's lock, built without: claims must not wait for JSON. One document after the other:
-# what is collected for one is the largest thing in memory.
+def _build_sums(db: sqlite3.Connection, session_id: SessionId) -> Iterator[bytes]:
+    session = job_rows.get_session(db, session_id)
+    return build_sha256sums(assets.list_assets_below(db, session.name.encode()), session.name)
 
 
-def _build_sums(wiring: Wiring, session_id: SessionId) -> Iterator[bytes]:
-    with wiring.database.read() as db:
-        session = job_rows.get_session(db, session_id)
-    return build_sha256sums(_stored(wiring, session.name.encode()), session.name)
+def _build_manifest(db: sqlite3.Connection, session_id: SessionId) -> Iterator[bytes]:
+    of_session = job_rows.list_jobs_of_session(db, session_id)
+    jobs_of_it = ((job, _list_entries(db, job.id)) for job in of_session)
+    return build_manifest(job_rows.get_session(db, session_id), jobs_of_it)
 
 
-def _stored(wiring: Wiring, folder: bytes) -> Iterator[Asset]:
-    """A session's own originals by path, never more than a page of them in memory."""
-    page: list[Asset] = []
-    while True:
-        with wiring.database.read() as db:
-            page = assets.list_assets_below(db, folder, page[-1].path if page else b"", _PAGE)
-        if not page:
-            return
-        yield from page
-
-
-def _build_manifest(wiring: Wiring, session_id: SessionId) -> Iterator[bytes]:
-    with wiring.database.read() as db:
-        session = job_rows.get_session(db, session_id)
-        of_session = job_rows.list_jobs_of_session(db, session_id)
-    return build_manifest(session, ((job, _entries(wiring, job.id)) for job in of_session))
-
-
-def _entries(wiring: Wiring, job: JobId) -> Iterator[Entry]:
-    """What a manifest says of a job's sources, never more than a page of them in memory."""
-    with wiring.database.read() as db:
-        runs = assets.cut_sources(db, job, _PAGE)
-    for run in runs:
-        with wiring.database.read() as db:
-            sources = assets.list_run(db, job, run)
-            stored = {asset.id: asset for asset in assets.list_assets_of_run(db, job, run)}
-            found = picture_rows.list_pictures_of_run(db, job, run)
+def _list_entries(db: sqlite3.Connection, job: JobId) -> Iterator[Entry]:
+    """What a manifest says of a job's sources, never more than a page of rows in memory."""
+    for run in assets.cut_sources(db, job, _PAGE):
+        sources = assets.list_run(db, job, run)
+        stored = {asset.id: asset for asset in assets.list_assets_of_run(db, job, run)}
+        found = picture_rows.list_pictures_of_run(db, job, run)
         pictures = {picture.source_id: _describe(picture) for picture in found}
         for source in sources:
             asset = None if source.asset_id is None else stored[source.asset_id]

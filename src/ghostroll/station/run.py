@@ -54,7 +54,7 @@ def run_ingest(
     """Ingest the card at `path` until nothing goes on by itself, or `stopped` is set.
 
     On return the station still runs; its owner closes it. Raises UsageError for a path or a name that
-    can't be meant.
+    can't be meant, CardFailing for a card that can't be read at all.
     """
     check_session_name(session)
     station.start()

@@ -161,7 +161,8 @@ class Station:
         """A card is in, at this folder: scan it, copy it. Returns at once, its slot says which job it became.
 
         From any thread; a card that is being read already gives its slot. `diskseq` is the medium that was
-        meant. Raises UsageError where the folder can't be a card's, CardGone where another medium is in.
+        meant. Raises UsageError where the folder can't be a card's, CardFailing where it can't be read, CardGone where
+        another medium is in.
         """
         return self.slots.admit(path, session=session, resume=resume, diskseq=diskseq)
 
