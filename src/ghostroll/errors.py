@@ -81,7 +81,7 @@ class CardGone(ParkError):
 
 
 class CardFailing(ParkError):
-    """Not even the card's own folder can be read: nothing is known of what is on it; a person must help its contacts."""
+    """Not even the card's own folder can be read: a person must help its contacts, or mount it anew."""
 
     exit_code = 4
     cause = Cause.UNREADABLE

@@ -68,7 +68,10 @@ def retry(job: JobArgument, config: ConfigOption = None, *, as_json: JsonOption 
 
 
 def _check_card(job: Job) -> None:
-    """Raise UsageError where a job's missing files can't be tried again: its card is not where it was, or CardFailing."""
+    """Raise UsageError where a job's missing files can't be tried again: its card is not where it was.
+
+    Raises CardFailing where it is there, and can't be read at all.
+    """
     if job.safety in (Safety.SECURED, Safety.CLOSED) or is_card_at(job.root):
         return
     where = f"not at {say_name(show_path(job.root))}" if job.root else "not where anyone remembers"

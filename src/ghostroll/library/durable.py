@@ -306,7 +306,8 @@ def sync_folder(root: int, folder: bytes) -> None:
 def write_whole(root: int, path: bytes, pieces: Iterable[bytes], temp: bytes) -> None:
     """Replace a file at once: readers see the old one or the new one, whole, with its folder's group.
 
-    It is written as its pieces come, so that it is never in memory as a whole. Its bytes are on the medium on return; its name is once the folder is synced. Where that fails, nothing is left.
+    It is written as its pieces come, so that it is never in memory as a whole. Its bytes are on the medium on return;
+    its name is once the folder is synced. Where that fails, nothing is left.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temp, flags, 0o664, dir_fd=root)

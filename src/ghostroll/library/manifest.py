@@ -24,9 +24,9 @@ class Entry:
 
 
 def build_sha256sums(assets: Iterable[Asset], session: str) -> Iterator[bytes]:
-    """The checksums of a session's own originals, as `sha256sum -c` in its folder reads them, line by line, as the assets come.
+    """The checksums of a session's own originals, as `sha256sum -c` in its folder reads them.
 
-    Names with a backslash, newline or carriage return are escaped, and the line then starts with a
+    A line for each, in the order in which the assets come. Names with a backslash, newline or carriage return are escaped, and the line then starts with a
     backslash (GNU coreutils manual, "md5sum invocation").
     """
     prefix = session.encode() + b"/"

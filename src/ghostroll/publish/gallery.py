@@ -122,8 +122,8 @@ def render_index(gallery: Gallery, address: str | None = None) -> bytes:
 def stream_index(gallery: Gallery, address: str | None = None, *, document: bytes = b"") -> Iterator[bytes]:
     """`index.html`, piece by piece: one page that needs no other file but the pictures. Asks nothing of any other host.
 
-    Without an address, `gallery.json` stands inside, which is `document` where it was built already: the page works from file:// and without script,
-    then as a plain list. With one, the page is a shell of fixed size that asks that address, of its own
+    Without an address, `gallery.json` stands inside, which is `document` where it was built already: the page works
+    from file:// and without script, then as a plain list. With one, the page is a shell of fixed size that asks that address, of its own
     origin, for `gallery.json`: of the gallery it holds the session's name alone.
     """
     shell = address is not None

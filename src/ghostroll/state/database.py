@@ -116,9 +116,8 @@ class Database:
         """
         with _tell_disk(self.path), contextlib.closing(_connect(self.path, read_only=True)) as connection:
             connection.execute("BEGIN")
-            connection.execute(
-                "SELECT 1 FROM sqlite_schema"
-            ).fetchone()  # what is seen begins with the first read
+            # What is seen begins with the first read, not with BEGIN (sqlite.org/lang_transaction.html).
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
             yield connection
 
     def close(self) -> None:
