@@ -115,7 +115,7 @@ def test_a_page_may_come_before_its_list(
     run_first(browser, FAST_TIMERS)
     front.refuse = lambda path: (status, ACCESS_DENIED) if "gallery.json" in path else None
     browser.get(pages.open_page())
-    wait_for(browser, lambda _: front.count("gallery.json") == 2)
+    wait_for(browser, lambda _: front.count("gallery.json") >= 2)  # it asks on while nobody looks
     assert notice_of(browser) == ""
     pages.album.add_day("2026-11-21", 2)
     pages.publish()
