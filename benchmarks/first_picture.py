@@ -85,7 +85,8 @@ class _Run:
         first, carried_first = time.time() - self.began, wire.traffic.up
         with _watch_line(wire) as slices:
             self.wait_for(lambda: _count_pictures(page) >= self._pictures)
-        last, up = time.time() - self.began, wire.traffic.up
+        # The clock is read before the first count and after the last one: what is between them is never too short.
+        up, last = wire.traffic.up, time.time() - self.began
         not_full = sum(rate < _FULL * _MEGABITS for rate in slices) / max(1, len(slices))
         steady = (up - carried_first) * 8 / 1e6 / (last - first)
         return Moments(link, last, (up - carried) * 8 / 1e6 / (last - link), steady, not_full)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from running import Run, check_sentence, environment, run_command
+from forking import fork_command
+from running import Run, check_sentence, environment
 
 from ghostroll.demo.photos import make_photo
 
@@ -24,7 +25,7 @@ class Person:
 
     def run(self, *arguments: str | bytes | Path, code: int | None = 0, **more: str) -> Run:
         """Run a command to its end, which is as expected; None expects nothing."""
-        run = run_command(self.env | more, *arguments, before=POWERLESS)
+        run = fork_command(self.env | more, *arguments, before=POWERLESS)
         check_sentence(run)
         assert code is None or run.code == code, (run.code, run.out, run.err)
         return run
@@ -51,15 +52,21 @@ class Person:
 
 def make_person(place: Path) -> Person:
     """Somebody whose card has three photos, one of them twice, and a note."""
-    card = place / "EOS_DIGITAL"
+    person = person_at(place)
+    card = person.card
     folder = card / "DCIM" / "100CANON"
     folder.mkdir(parents=True)
     for number in range(1, 4):
         write_photo(folder / f"IMG_{number:04}.JPG", number)
     write_photo(folder / "IMG_0009.JPG", 1)
     (card / "notes.txt").write_text("a note")
+    return person
+
+
+def person_at(place: Path) -> Person:
+    """Somebody whose card and library are in this folder, or will be."""
     library = place / "library"
-    return Person(place, card, library, environment(place, library))
+    return Person(place, place / "EOS_DIGITAL", library, environment(place, library))
 
 
 def write_photo(place: Path, seed: int) -> None:

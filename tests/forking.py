@@ -1,7 +1,8 @@
-"""Commands that cost a fork each: for tests that run the program hundreds of times.
+"""Commands that cost a fork each: a start from nothing costs half a second of a core, and tests run thousands.
 
 What is forked has imported the program and done nothing else; its environment, output, faults and end are those of a
-process of its own. How a command starts from nothing is what all other tests see.
+process of its own. How a command starts from nothing, on a terminal, with signals and with another Python's settings is
+what tests see that start one.
 """
 
 import atexit
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from running import Run
@@ -34,14 +35,15 @@ class Forked:
         env: Mapping[str, str],
         *arguments: str | bytes | Path,
         err: int | None = None,
+        before: Sequence[str] = (),
         preload: Path | None = None,
     ) -> None:
-        """Start it; `preload` is a library that has been loaded into it before all others."""
+        """Start it; whoever forks it was started by `before`, such as setpriv, and with the library `preload`."""
         self.returncode: int | None = None
         self._out = self._err = ""
         self._said = os.memfd_create("out"), os.memfd_create("err")
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._connection.connect(_start_forker(preload))
+        self._connection.connect(_start_forker(tuple(before), preload))
         order = json.dumps(
             [os.getcwd(), dict(env), [os.fsdecode(argument) for argument in arguments]]
         ).encode()
@@ -106,21 +108,22 @@ def _drain(file: int) -> str:
 def fork_command(
     env: Mapping[str, str],
     *arguments: str | bytes | Path,
+    before: Sequence[str] = (),
     timeout: float = 100,
     preload: Path | None = None,
 ) -> Run:
     """Run a command to its end, as `run_command` does; one that doesn't end is killed."""
-    return Forked(env, *arguments, preload=preload).finish(timeout)
+    return Forked(env, *arguments, before=before, preload=preload).finish(timeout)
 
 
 @functools.cache
-def _start_forker(preload: Path | None) -> str:
+def _start_forker(before: tuple[str, ...], preload: Path | None) -> str:
     """Where commands are forked; whoever does it ends with this process."""
     folder = tempfile.mkdtemp(prefix="ghostroll-forker-")
     address = os.path.join(folder, "socket")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GHOSTROLL_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "forking_process", address],
+        [*before, sys.executable, "-m", "forking_process", address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parent,

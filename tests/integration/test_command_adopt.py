@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commanding import Person, make_person, write_photo
+from commanding import Person, make_person, person_at, write_photo
 from promises import ask, check_always, check_finished, hash_tree
 
 EVERYTHING = {
@@ -206,13 +206,24 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_manifest(person: Person, name: str) -> None:
-    """A manifest that is not as we write them is refused by name, and a good one beside it is adopted."""
-    session = person.find_session()
+@pytest.fixture(scope="module")
+def two_sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of somebody who has two cards in the library, for others to copy; the name of the first session in a file."""
+    person = make_person(tmp_path_factory.mktemp("two") / "home")
+    person.ingest()
+    (person.home / "first").write_text(person.find_session().name)
     other = make_person(person.home / "other")
     write_photo(other.card / "DCIM" / "100CANON" / "IMG_0011.JPG", 11)
     person.run("ingest", other.card)
+    return person.home
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_manifest(two_sessions: Path, tmp_path: Path, name: str) -> None:
+    """A manifest that is not as we write them is refused by name, and a good one beside it is adopted."""
+    person = person_at(shutil.copytree(two_sessions, tmp_path / "home", symlinks=True))
+    other = person_at(person.home / "other")
+    session = person.library / (person.home / "first").read_text()
     manifest = json.loads((session / "manifest.json").read_bytes())
     HOSTILE[name](manifest)
     (session / "manifest.json").write_text(json.dumps(manifest))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commanding import Person, make_person
+from commanding import POWERLESS, Person, make_person
 from disks import Disks
 from holding import hold_reads
 from promises import hash_tree
@@ -130,7 +130,8 @@ def test_a_finding_on_a_terminal(keeper: Person) -> None:
     assert lines[at + 1].startswith("    why  ")
     assert lines[at + 2].startswith("    do   lsblk ")
     assert lines[-1].startswith("1 thing to mend")
-    plain = keeper.run("doctor", code=3, PYTHONIOENCODING="ascii")
+    plain = run_command(keeper.env | {"PYTHONIOENCODING": "ascii"}, "doctor", before=POWERLESS)
+    assert plain.code == 3
     assert f"x {keeper.library} is another library than the state knows" in plain.out
     assert plain.out.isascii()
 

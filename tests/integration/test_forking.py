@@ -3,10 +3,10 @@
 import signal
 from pathlib import Path
 
-from commanding import make_person
+from commanding import POWERLESS, make_person
 from faulty import Fault, Faulty, list_calls
 from forking import Forked, fork_command
-from running import KILLED, environment, run_command
+from running import KILLED, check_sentence, environment, run_command
 from waiting import wait_for
 
 
@@ -15,6 +15,27 @@ def test_it_says_and_ends_what_a_started_one_does(tmp_path: Path) -> None:
     env = environment(tmp_path, tmp_path / "library")
     for arguments in (("--version",), ("ingest", tmp_path / "nowhere"), ("no-such-command",)):
         assert fork_command(env, *arguments) == run_command(env, *arguments)
+
+
+def test_every_command_begins_from_nothing_too(tmp_path: Path) -> None:
+    """What only a fork can do, because something else has imported what it needs, is seen here."""
+    person = make_person(tmp_path)
+    words = (
+        "status",
+        "jobs",
+        "show 1",
+        "link 1",
+        "publish 1",
+        "retry 1",
+        "verify",
+        "adopt",
+        "doctor",
+        "close 1",
+    )
+    for word in (f"ingest {person.card}", *words, "config show", "config check", "demo --help"):
+        started = run_command(person.env, *word.split(), before=POWERLESS)
+        check_sentence(started)
+        assert fork_command(person.env, *word.split(), before=POWERLESS).code == started.code, word
 
 
 def test_it_is_killed_at_a_point_of_its_own_environment(tmp_path: Path) -> None:

@@ -125,8 +125,8 @@ def write_raw(card: Path) -> Path:
 
 
 def tell_log(run: Run) -> list[str]:
-    """The sentences of a log."""
-    return [json.loads(line)["event"] for line in run.err.splitlines()]
+    """The sentences of a log; what a slow machine has people told beside it is no JSON."""
+    return [json.loads(line)["event"] for line in run.err.splitlines() if line.startswith("{")]
 
 
 def ingest_aloud(person: Person, originals: str = "all") -> tuple[list[str], dict[str, Any]]:
