@@ -69,8 +69,10 @@ def is_whole(path: Path) -> bool:
 
 
 def test_fresh_state_reaches_the_newest_version(tmp_path: Path) -> None:
-    """A state that was not there is made whole, in a folder that was not there either."""
-    assert is_whole(tmp_path / "deep" / "er" / "state.db")
+    """A state that was not there is made whole, in a folder that its owner has made."""
+    path = tmp_path / "deep" / "er" / "state.db"
+    Ownership.take(str(path), command="a test").release()
+    assert is_whole(path)
 
 
 def test_settings_of_the_owner(tmp_path: Path) -> None:
@@ -101,6 +103,7 @@ def test_odd_names_are_names(tmp_path: Path) -> None:
     """A state's path may hold what means something in a URI, and bytes that are not UTF-8."""
     name = os.fsdecode(b"100%41 #1 ?mode=memory \xff")
     path = os.fsencode(tmp_path) + b"/" + os.fsencode(name) + b"/state.db"
+    os.mkdir(os.path.dirname(path))
     database = Database(os.fsdecode(path))
     database.close()
     assert os.path.getsize(path) > 0

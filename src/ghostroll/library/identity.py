@@ -114,7 +114,9 @@ def open_library(
         if weak:
             raise _refuse_weak(shown, filesystem)
         with library_errors("preparing the library"):
-            return Library(path, _prepare(root, shown, found or _found_library(root, shown, new_id)))
+            folders = Folders()  # of this opening: what it has synced it need not sync again
+            found = found or _found_library(root, shown, new_id, folders)
+            return Library(path, _prepare(root, shown, found, folders))
     finally:
         os.close(root)
 
@@ -137,10 +139,10 @@ def _refuse_weak(shown: str, filesystem: str) -> UsageError:
     )
 
 
-def _prepare(root: int, shown: str, library_id: str) -> str:
+def _prepare(root: int, shown: str, library_id: str, folders: Folders) -> str:
     """See to it that a library has its folders and takes files; returns its id."""
     try:
-        _complete_home(root)
+        _complete_home(root, folders)
     except PermissionError as error:
         raise _refuse_unwritable(shown) from error
     if not os.access(INCOMING, os.W_OK, dir_fd=root, effective_ids=True):
@@ -154,7 +156,7 @@ def _refuse_unwritable(shown: str) -> UsageError:
     )
 
 
-def _found_library(root: int, shown: str, new_id: str) -> str:
+def _found_library(root: int, shown: str, new_id: str, folders: Folders) -> str:
     """Make the marker, unless another process was faster; returns the id that stands in it."""
     strangers = [name for name in os.listdir(root) if name not in ("lost+found", ".ghostroll")]
     if strangers:
@@ -163,7 +165,7 @@ def _found_library(root: int, shown: str, new_id: str) -> str:
         )
     mine = _MARKER + b"." + new_id.encode()
     try:
-        _complete_home(root)
+        _complete_home(root, folders)
         write_whole(root, mine, [json.dumps({"id": new_id}).encode() + b"\n"], mine + b".new")
     except PermissionError as error:
         raise _refuse_unwritable(shown) from error
@@ -176,8 +178,7 @@ def _found_library(root: int, shown: str, new_id: str) -> str:
     return read_marker(root) or new_id
 
 
-def _complete_home(root: int) -> None:
-    folders = Folders()
+def _complete_home(root: int, folders: Folders) -> None:
     for folder in (INCOMING, ASIDE):
         folders.make(root, folder)
     folders.sync(root, [INCOMING, ASIDE])

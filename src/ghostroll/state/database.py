@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from ghostroll.errors import NoSpace, StateUnusable
 from ghostroll.faults import crash_point
-from ghostroll.state.owner import make_state_folder
 
 _CHECKED_AT_EVERY_START = 32 * 2**20  # bytes; a larger file is checked after a crash only: it takes seconds
 _ROOM = 64 * 1024  # bytes; SQLite's shared memory grows by half of that
@@ -34,8 +33,9 @@ def load_migrations() -> list[str]:
 class Database:
     """The one writer connection of the owning process, shared by its threads under a lock.
 
-    Opening migrates. Raises StateUnusable, and leaves the file as it was, where it is not a database,
-    is damaged, or was written by a newer version; NoSpace where there is no room for it.
+    Opening migrates. The folder is there, durably: whoever took the ownership has made it. Raises StateUnusable,
+    and leaves the file as it was, where it is not a database, is damaged, or was written by a newer version;
+    NoSpace where there is no room for it.
     """
 
     def __init__(self, path: str) -> None:
@@ -43,7 +43,6 @@ class Database:
         self._lock = threading.RLock()
         if os.path.exists(path):
             check_untouched(path, thorough=True)
-        make_state_folder(path)
         _make_file(path)
         with _tell_disk(path):
             self._connection = _connect(path)

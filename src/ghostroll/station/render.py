@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from ghostroll.engine.settle import Outcome, Settlement
 from ghostroll.errors import InnocentError, NoWorker, PermanentError, TransientError
@@ -36,7 +37,7 @@ _MOST_VAIN_STARTS = 5
 
 
 class RenderWork:
-    """One lane and the thread that owns it."""
+    """One lane and the thread that owns it, and one more that stores beside it."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
@@ -52,6 +53,7 @@ class RenderWork:
                 niceness=render.niceness,
             )
         )
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="render-store")
         self._vain = 0  # starts of a worker in a row that came to nothing
 
     def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
@@ -121,15 +123,23 @@ class RenderWork:
     def close(self) -> None:
         """Give everything back."""
         self._lane.close()
+        self._beside.shutdown()
 
     def _store(self, root: int, session: bytes, name: bytes, rendered: Rendered, source: Source) -> None:
-        """Both files under their final names, their bytes on the medium."""
+        """Both files under their final names, their bytes on the medium. A slow one syncs both at once."""
+
+        def write(folder: bytes, data: bytes) -> None:
+            place = session + b"/" + folder
+            self._wiring.folders.make(root, place)
+            write_whole(root, place + b"/" + name, [data], INCOMING + b"/%s-%d" % (folder, source.id))
+
         with library_errors("writing a rendition"):
-            for folder, data in ((SHARE, rendered.share), (THUMBS, rendered.thumb)):
-                place = session + b"/" + folder
-                self._wiring.folders.make(root, place)
-                temp = INCOMING + b"/%s-%d" % (folder, source.id)
-                write_whole(root, place + b"/" + name, [data], temp)
+            thumb = self._beside.submit(write, THUMBS, rendered.thumb)
+            try:
+                write(SHARE, rendered.share)
+            finally:
+                wait([thumb])  # it writes below `root`, which is closed after this
+            thumb.result()
         crash_point("render.stored")
 
 
