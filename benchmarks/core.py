@@ -28,7 +28,7 @@ _RUNS = {
     "reinsert": ("reinsert.py", "--files=10000", "--rounds=3", "--assets=1000000"),
     "slow-medium": ("slow_medium.py", "--rounds=1"),
     "first-picture": ("first_picture.py", "--photos=60", "--rounds=1"),
-    "narrow-line": ("first_picture.py", "--photos=60", "--rounds=1", "--megabits=15", "--pictures-alone"),
+    "narrow-line": ("first_picture.py", "--photos=60", "--rounds=1", "--megabits=10", "--pictures-alone"),
     "stages": ("stages.py", "--svg=stages.svg"),
 }
 

@@ -50,7 +50,7 @@ def find_senders(home: Path) -> list[Sender]:
     if _AWS.exists():
         senders.append(Sender(AWS, lambda sending: _tell_aws(home, sending)))
     else:
-        sys.stderr.write("uploads.py: there are no figures beside aws: `make bench` installs it\n")
+        sys.stderr.write("uploads.py: there are no figures beside aws: `make bench-more` installs it\n")
     return senders
 
 

@@ -87,7 +87,7 @@ def grounds(
 
 
 def settle(place: Path) -> dict[str, str]:
-    """A user whose runs are much alike: one thread each for copies and pictures."""
+    """A user whose runs are much alike: one thread each for copies and pictures. A picture's two files change places."""
     one = {"GHOSTROLL_RENDER__WORKERS": "1", "GHOSTROLL_COPY__THREADS_PER_CARD": "1"}
     return environment(place, place / "shelf", **one)
 
