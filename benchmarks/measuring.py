@@ -135,9 +135,9 @@ def report(options: argparse.Namespace, figures: Sequence[Figure]) -> None:
     parameters = {
         key: value
         for key, value in vars(options).items()
-        if value is not None and not isinstance(value, Path)
+        if value is not None and value is not False and not isinstance(value, Path)
     }
-    said = ", ".join(f"{value} {key}" for key, value in parameters.items())
+    said = ", ".join(key if value is True else f"{value} {key}" for key, value in parameters.items())
     print(f"{Path(sys.argv[0]).name}: {said}")
     rows = [("figure", "value", "floor", "ratio")]
     for figure in figures:

@@ -161,10 +161,11 @@ def test_killed_in_turn(leg: int, program: Program, target: Target, clean: Clean
     points = order_points(clean.points, POINTS[target.name])
     own = points[leg * len(points) // LEGS : (leg + 1) * len(points) // LEGS]
     card, growth = make_crash_card(tmp_path), iter(range(GROWTH))
-    if target.store is not None and any(point in OF_PARTS for point in own):
-        make_film(card)
     env, pledges = target.settle(tmp_path), Pledges(tmp_path / "library")
+    of_parts = [point for point in own if point in OF_PARTS]
     for point in own:
+        if point in of_parts[:1]:
+            make_film(card)  # not before: it goes up beside everything else, and is begun but once
         for _ in range(3):  # where it had nothing to do at a point, it has once there is a new photo
             grow(card, next(growth))
             killed = program(env | {"GHOSTROLL_CRASH_AT": point}, card, tmp_path).killed

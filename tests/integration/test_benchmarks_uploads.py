@@ -31,7 +31,7 @@ def test_a_first_picture_is_seen_in_a_browser(tmp_path: Path) -> None:
     """A card is ingested into a bucket while Chromium polls its gallery: the link is out before a picture is visible."""
     need_tools(chromium="chromium", chromedriver="chromium-driver")
     find_rclone()
-    document = run_benchmark("first_picture.py", tmp_path, photos=2, megapixels=1, rounds=1)
+    document = run_benchmark("first_picture.py", tmp_path, photos=2, megapixels=1, megabits=50, rounds=1)
     figures = figures_of(document)
     link = figures["ingest: seconds until the link is out"]["value"]
     assert 0 < link < figures["ingest: seconds until the first picture is visible"]["value"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from running import command, do_without, environment, need_tools
+from tracing import join_calls
 
 from ghostroll.errors import LibraryNotThere, NoSpace, TransientError
 from ghostroll.library import durable
@@ -276,7 +277,7 @@ def test_the_steps_come_in_order(tmp_path: Path) -> None:
         check=True,
         timeout=100,
     )
-    lines = trace.read_text().replace(" <unfinished ...>", "").splitlines()
+    lines = [os.fsdecode(line) for line in join_calls(trace.read_bytes().splitlines())]
     (temp,) = {
         match[1]
         for line in lines

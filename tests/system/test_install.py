@@ -91,6 +91,14 @@ def test_install_on_a_new_machine(bare_container: Container) -> None:
         assert machine.execute("ls", "/run/ghostroll/daemon", user="stranger").code != 0
         machine.reboot()
 
+    # Two commands want the library for themselves.
+    for command in ("verify", "adopt"):
+        main_pid(machine)
+        assert machine.execute("ghostroll", command, user="ghostroll").code == 7
+        machine.run("systemctl", "stop", "ghostroll")
+        machine.run("ghostroll", command, user="ghostroll")
+        machine.run("systemctl", "start", "ghostroll")
+
 
 @pytest.mark.usefixtures("library")
 def test_install_over_an_older_version(container: Container) -> None:
