@@ -80,9 +80,13 @@ class RunningDaemon:
         """Until the log says these words, so often."""
 
         def is_said() -> bool:
-            if self.process.poll() is not None:
+            ended = (
+                self.process.poll() is not None
+            )  # before its words are read: the last ones are then among them
+            said = self.text().count(words) >= times
+            if ended and not said:
                 raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.text()}")
-            return self.text().count(words) >= times
+            return said
 
         try:
             wait_until(is_said, timeout)

@@ -1,6 +1,7 @@
 """A real ledger in SQLite with a few rows in it, for tests of the queue and the engine."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +53,20 @@ def add_files(database: Database, job: JobId, number: int, *, size: int = 100) -
         sources = assets.list_sources(db, job, (SourceState.PENDING,))
         tasks.want_anew(db, Stage.COPY, job, ((source.id, 0, source.size) for source in sources))
     return sources
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Every file of a folder with the hash of its bytes."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.is_file()
+    }
+
+
+def make_state(folder: Path, *, sessions: int = 1) -> Path:
+    """A state that was closed cleanly, with a few sessions in it."""
+    with open_ledger(folder) as database, database.write() as db:
+        for number in range(sessions):
+            jobs.add_session(db, f"session-{number:05}", created_at=CREATED)
+    return folder / "state.db"

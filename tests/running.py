@@ -107,3 +107,14 @@ def need_tools(**packages: str) -> None:
     for tool, package in packages.items():
         if shutil.which(tool.replace("_", ".")) is None:
             do_without(f"no {tool.replace('_', '.')} here: apt install {package}")
+
+
+def run_python(code: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a piece of Python in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | env,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )

@@ -2,55 +2,22 @@
 
 import contextlib
 import ctypes
-import hashlib
 import os
-import signal
 import sqlite3
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ledger import CREATED, open_ledger
-from running import KILLED, environment, run_command
+from ledger import CREATED, fingerprint, make_state, open_ledger
+from running import KILLED, run_python
 
-from ghostroll.errors import NoSpace, StateHeld, StateUnusable
+from ghostroll.errors import NoSpace, StateUnusable
 from ghostroll.state import database as database_module
 from ghostroll.state import jobs
 from ghostroll.state.database import Database, load_migrations, open_reader
 from ghostroll.state.owner import Ownership
-
-NOBODY = 65534
-
-
-def fingerprint(folder: Path) -> dict[str, str]:
-    """Every file of a folder with the hash of its bytes."""
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.iterdir()
-        if path.is_file()
-    }
-
-
-def make_state(folder: Path, *, sessions: int = 1) -> Path:
-    """A state that was closed cleanly, with a few sessions in it."""
-    with open_ledger(folder) as database, database.write() as db:
-        for number in range(sessions):
-            jobs.add_session(db, f"session-{number:05}", created_at=CREATED)
-    return folder / "state.db"
-
-
-def run_python(code: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a piece of Python in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=os.environ | env,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
 
 
 def is_whole(path: Path) -> bool:
@@ -416,172 +383,3 @@ def test_threads_never_see_half_a_transaction(tmp_path: Path) -> None:
         thread.join(30)
     assert len(set(seen)) > 1
     assert [number for number in seen if number % 2] == []
-
-
-HOLD = """
-import sys
-from ghostroll.state.owner import Ownership
-held = Ownership.take(sys.argv[1], command="ghostroll daemon")
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextlib.contextmanager
-def holder_of(path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that owns a state."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def test_a_second_owner_is_told_who_the_first_is(tmp_path: Path) -> None:
-    """A second `ghostroll ingest` on the same state ends with 7 and names the holder's process and command."""
-    library, card = tmp_path / "library", tmp_path / "card"
-    card.mkdir()
-    (card / "a.txt").write_text("a")
-    env = environment(tmp_path, library)
-    assert run_command(env, "ingest", card, "--json").code == 0
-    with holder_of(library / ".ghostroll" / "state.db") as holder:
-        run = run_command(env, "ingest", card)
-    assert run.code == 7
-    assert f"process {holder.pid} (ghostroll daemon)" in run.err
-    assert "Traceback" not in run.err
-
-
-def test_a_killed_owner_leaves_the_state_free(tmp_path: Path) -> None:
-    """After SIGKILL of its owner a state is free at once, and its new owner is the one that is named."""
-    path = tmp_path / "state.db"
-    with holder_of(path) as holder:
-        holder.send_signal(signal.SIGKILL)
-        holder.wait(30)
-    owner = Ownership.take(str(path), command="ghostroll ingest", wait_seconds=0)
-    try:
-        with pytest.raises(StateHeld) as held:
-            Ownership.take(str(path), command="other", wait_seconds=0)
-        assert f"process {os.getpid()} (ghostroll ingest)" in str(held.value)
-        assert held.value.exit_code == 7
-    finally:
-        owner.release()
-    Ownership.take(str(path), command="other", wait_seconds=0).release()
-
-
-def test_an_owner_that_is_leaving_is_waited_for(tmp_path: Path) -> None:
-    """Who comes while another is just leaving becomes the owner a moment later."""
-    path = str(tmp_path / "state.db")
-    first = Ownership.take(path, command="first")
-    pauses = []
-
-    def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 3:
-            first.release()
-
-    Ownership.take(path, command="second", pause=pause).release()
-    assert len(pauses) == 3
-
-
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"pid": "x", "command": "c"}', b"\xff"])
-def test_a_holder_without_a_name(text: bytes, tmp_path: Path) -> None:
-    """What stands in the lock file is only a courtesy: rubbish in it is no crash."""
-    path = str(tmp_path / "state.db")
-    owner = Ownership.take(path, command="x")
-    Path(path + ".lock").write_bytes(text)
-    with pytest.raises(StateHeld, match="left no name"):
-        Ownership.take(path, command="y", wait_seconds=0)
-    owner.release()
-
-
-@pytest.mark.parametrize("place", ["/proc/self/nowhere/state.db", "/dev/null/state.db"])
-def test_a_place_that_cant_be_written(place: str) -> None:
-    """A state.path where nothing can be made is one sentence that names the setting."""
-    with pytest.raises(StateUnusable, match=r"state\.path"):
-        Ownership.take(place, command="x")
-
-
-READ = """
-from ghostroll.errors import StateUnusable
-from ghostroll.state import jobs
-from ghostroll.state.database import open_reader
-try:
-    with open_reader(sys.argv[1]) as db:
-        print(len(jobs.list_sessions(db)))
-except StateUnusable as error:
-    print(error)
-"""
-
-
-def read_as_stranger(path: Path) -> bytes:
-    """What a reader says who may not write the state's folder: another user, or this one where we aren't root."""
-    if os.geteuid() != 0:
-        path.parent.chmod(0o555)
-        try:
-            return run_python("import sys\n" + READ, str(path)).stdout
-        finally:
-            path.parent.chmod(0o755)
-    for folder in (path.parent, *path.parent.parents):  # a stranger must get there
-        if folder.stat().st_mode & 0o055 == 0o055:
-            break
-        folder.chmod(folder.stat().st_mode | 0o055)
-    # Imported before the change of user, who may not read this working copy.
-    imports = "import os, sys, ghostroll.state.jobs, ghostroll.state.database\n"
-    drop = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-    return run_python(imports + drop + READ, str(path)).stdout
-
-
-def test_a_stranger_reads_a_closed_state(tmp_path: Path) -> None:
-    """A state that was closed cleanly is read by who may write neither it nor its folder."""
-    path = make_state(tmp_path, sessions=3)
-    before = fingerprint(tmp_path)
-    assert read_as_stranger(path) == b"3\n"
-    assert fingerprint(tmp_path) == before
-
-
-def test_a_stranger_reads_beside_the_owner(tmp_path: Path) -> None:
-    """Another process reads what is committed while the owner holds a write transaction open."""
-    path = tmp_path / "state.db"
-    with open_ledger(tmp_path) as database:
-        with database.write() as db:
-            jobs.add_session(db, "one", created_at=CREATED)
-        with database.write() as db:
-            jobs.add_session(db, "two", created_at=CREATED)
-            assert read_as_stranger(path) == b"1\n"
-        assert read_as_stranger(path) == b"2\n"
-
-
-def test_no_permission_is_not_damage(tmp_path: Path) -> None:
-    """A good state that this user may not read is not called damaged: nobody is told to move it away."""
-    path = make_state(tmp_path)
-    path.chmod(0)
-    words = read_as_stranger(path)
-    assert b"Permission denied" in words
-    assert b"damaged" not in words
-    path.chmod(0o644)
-    Path(f"{path}-wal").touch()  # as a crash leaves it; a stranger can't make the shared memory beside it
-    words = read_as_stranger(path)
-    assert b"permissions" in words
-    assert b"damaged" not in words
-
-
-def test_a_reader_sees_the_owners_commits(tmp_path: Path) -> None:
-    """A connection that only reads sees each commit of the owner at once, and can't write."""
-    with open_ledger(tmp_path) as database, contextlib.closing(open_reader(database.path)) as reader:
-        assert jobs.list_sessions(reader) == []
-        with database.write() as db:
-            jobs.add_session(db, "s", created_at=CREATED)
-        assert len(jobs.list_sessions(reader)) == 1
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            jobs.add_session(reader, "t", created_at=CREATED)
-
-
-def test_a_reader_without_a_state(tmp_path: Path) -> None:
-    """Where there is no state yet a reader is told so, and none is made."""
-    with pytest.raises(StateUnusable, match="ingest a card first"):
-        open_reader(str(tmp_path / "state.db"))
-    assert fingerprint(tmp_path) == {}

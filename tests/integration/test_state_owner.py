@@ -1,8 +1,10 @@
-"""Who owns a state, for those who only want to know: told without disturbing anybody."""
+"""Who owns a state: one process at a time, known by name, told to who only wants to know without disturbing anybody."""
 
+import contextlib
 import fcntl
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from knocking import open_folder
 from ledger import open_ledger
-from running import do_without
+from running import do_without, environment, run_command
 
 from ghostroll.errors import StateHeld, StateUnusable
 from ghostroll.state.database import Database
@@ -229,3 +231,90 @@ def test_what_cant_be_looked_at_has_no_owner(tmp_path: Path) -> None:
     assert find_owner(str(tmp_path / "state.db")) is None
     with pytest.raises(StateUnusable, match="can't be owned"):
         Ownership.take(str(tmp_path / "state.db"), command="x")
+
+
+HOLD = """
+import sys
+from ghostroll.state.owner import Ownership
+held = Ownership.take(sys.argv[1], command="ghostroll daemon")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def holder_of(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that owns a state."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_second_owner_is_told_who_the_first_is(tmp_path: Path) -> None:
+    """A second `ghostroll ingest` on the same state ends with 7 and names the holder's process and command."""
+    library, card = tmp_path / "library", tmp_path / "card"
+    card.mkdir()
+    (card / "a.txt").write_text("a")
+    env = environment(tmp_path, library)
+    assert run_command(env, "ingest", card, "--json").code == 0
+    with holder_of(library / ".ghostroll" / "state.db") as holder:
+        run = run_command(env, "ingest", card)
+    assert run.code == 7
+    assert f"process {holder.pid} (ghostroll daemon)" in run.err
+    assert "Traceback" not in run.err
+
+
+def test_a_killed_owner_leaves_the_state_free(tmp_path: Path) -> None:
+    """After SIGKILL of its owner a state is free at once, and its new owner is the one that is named."""
+    path = tmp_path / "state.db"
+    with holder_of(path) as holder:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait(30)
+    owner = Ownership.take(str(path), command="ghostroll ingest", wait_seconds=0)
+    try:
+        with pytest.raises(StateHeld) as held:
+            Ownership.take(str(path), command="other", wait_seconds=0)
+        assert f"process {os.getpid()} (ghostroll ingest)" in str(held.value)
+        assert held.value.exit_code == 7
+    finally:
+        owner.release()
+    Ownership.take(str(path), command="other", wait_seconds=0).release()
+
+
+def test_an_owner_that_is_leaving_is_waited_for(tmp_path: Path) -> None:
+    """Who comes while another is just leaving becomes the owner a moment later."""
+    path = str(tmp_path / "state.db")
+    first = Ownership.take(path, command="first")
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            first.release()
+
+    Ownership.take(path, command="second", pause=pause).release()
+    assert len(pauses) == 3
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"pid": "x", "command": "c"}', b"\xff"])
+def test_a_holder_without_a_name(text: bytes, tmp_path: Path) -> None:
+    """What stands in the lock file is only a courtesy: rubbish in it is no crash."""
+    path = str(tmp_path / "state.db")
+    owner = Ownership.take(path, command="x")
+    Path(path + ".lock").write_bytes(text)
+    with pytest.raises(StateHeld, match="left no name"):
+        Ownership.take(path, command="y", wait_seconds=0)
+    owner.release()
+
+
+@pytest.mark.parametrize("place", ["/proc/self/nowhere/state.db", "/dev/null/state.db"])
+def test_a_place_that_cant_be_written(place: str) -> None:
+    """A state.path where nothing can be made is one sentence that names the setting."""
+    with pytest.raises(StateUnusable, match=r"state\.path"):
+        Ownership.take(place, command="x")
