@@ -4,6 +4,7 @@
 `Harvest` as JSON.
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from mutants import make_mutant, read_stock
 from processes import Belongings, count_belongings
+from waiting import wait_for
 
 from ghostroll.errors import InnocentError, PermanentError, TransientError
 from ghostroll.model import Kind
@@ -90,6 +92,10 @@ def render_batch(batch: Batch) -> Harvest:
         thread.join()
     harvest.largest_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
     harvest.growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - own) << 10
+    with contextlib.suppress(
+        AssertionError
+    ):  # a thread that was joined is a moment later gone for the kernel too
+        wait_for(lambda: count_belongings(os.getpid()) == harvest.before, "something is left", 5)
     harvest.after = count_belongings(os.getpid())
     return harvest
 

@@ -1,12 +1,13 @@
 """Faults of disks that were once told wrongly, or blamed on the card. Each was found by a sweep."""
 
+import itertools
 import os
 from pathlib import Path
 
 import pytest
 from campaign import count
-from faulty import Fault, Faulty
-from promises import hash_tree, list_originals
+from faulty import Fault, Faulty, count_met
+from promises import check_finished, hash_tree, list_originals
 from running import check_sentence, environment, run_command
 
 _STATE = "*/.ghostroll/state.db*"
@@ -117,3 +118,23 @@ def test_a_state_that_cannot_be_read_is_not_called_damaged(
         assert "damaged" not in run.err
     assert run_command(env, "ingest", small_card).code == 0
     count("disk: calls of the program that failed (EIO)", 2)
+
+
+@pytest.mark.parametrize(("kind", "glob"), [("stat", "*EOS_DIGITAL-????"), ("sync", "*/shelf")])
+def test_a_disk_that_fails_once_leaves_nothing_half(
+    kind: str, glob: str, faulty: Faulty, small_card: Path, tmp_path: Path
+) -> None:
+    """Whichever look at a session's folder fails once, or whichever sync of its name, a run that ends well has made all."""
+    for nth in itertools.count(1):
+        home = tmp_path / str(nth)
+        home.mkdir()
+        fault = Fault(kind, glob, "EIO", nth, nth)
+        env = environment(home, home / "shelf") | faulty.arm(fault, log=home / "calls")
+        run = faulty.run(env, "ingest", small_card, "--json")
+        if not count_met(home / "calls"):
+            break
+        check_sentence(run)
+        if run.code == 0:
+            check_finished(home / "shelf", small_card)
+    assert nth > 3
+    count("disk: calls of the program that failed (EIO)", nth - 1)

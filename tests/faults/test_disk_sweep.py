@@ -102,7 +102,7 @@ def list_pictures(library: Path) -> list[str]:
 
 
 def choose_faults(place: str, kind: str, error: str, number: int) -> Iterator[Fault]:
-    """All of the calls, or one of them; every other one fails for good."""
+    """All of the calls, or one of them. In the library each fails once, and then for good; of the others it is one or the other."""
     glob, but, _ = PLACES[place]
     chance = random.Random(f"{place} {kind}")
     turn = list(REMEDIES).index(error)
@@ -111,7 +111,8 @@ def choose_faults(place: str, kind: str, error: str, number: int) -> Iterator[Fa
         if place == "state" and FULL and number > 8 and kind not in _READS and nth % 4 != turn:
             continue
         lasting = (nth // 4 + turn) % 2 == 0
-        yield Fault(kind, glob, error, nth, 0 if lasting else nth, but=but)
+        for last in (0, nth) if FULL and place == "library" else (0,) if lasting else (nth,):
+            yield Fault(kind, glob, error, nth, last, but=but)
 
 
 @pytest.mark.timeout(pick(120, 7200))
@@ -123,7 +124,7 @@ def test_a_call_that_fails(
     ground, met = grounds[place], 0
     assert ground.clean.calls[kind] > 0
     for fault in choose_faults(place, kind, error, ground.clean.calls[kind]):
-        home = tmp_path / f"{fault.first}"
+        home = tmp_path / f"{fault.first}-{fault.last}"
         home.mkdir()
         met += check_fault(home, faulty, fault, ground.card, ground.clean)
         shutil.rmtree(home)

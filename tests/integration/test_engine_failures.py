@@ -10,7 +10,7 @@ from crews import PATIENCE, FakeWork, fail, nothing, start_bench
 
 from ghostroll.engine.crew import ClaimTaken, Crew, Gate, Work
 from ghostroll.engine.settle import Outcome, Policy, Settlement
-from ghostroll.errors import CardGone, InnocentError, NoSpace, PermanentError, TransientError
+from ghostroll.errors import CardGone, InnocentError, NoSpace, PermanentError, StateUnusable, TransientError
 from ghostroll.model import Cause, SourceId, SourceState, Stage, Task
 from ghostroll.state import assets, tasks
 
@@ -144,9 +144,9 @@ def test_a_bug_is_one_tasks_bad_luck(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_ledger_that_is_lost_is_no_tasks_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", [sqlite3.OperationalError("disk I/O error"), StateUnusable("a read failed")])
+def test_a_ledger_that_is_lost_is_no_tasks_fault(lost: Exception, tmp_path: Path) -> None:
     """Where the state's disk fails in the middle of a run, the engine stops: nothing is charged, and no bug is told of."""
-    lost = sqlite3.OperationalError("disk I/O error")
 
     def lose(_: Task) -> None:
         raise lost

@@ -253,7 +253,7 @@ class CrewThread(threading.Thread):
         if self._stopping.is_set():
             return [Outcome(task, error=Stopped("stopped before it began")) for task in tasks]
         try:
-            return _check_complete(tasks, work.run(tasks))
+            return self._check_ledger(_check_complete(tasks, work.run(tasks)))
         except Exception as bug:
             if self._queue.is_lost(bug):
                 raise
@@ -262,6 +262,13 @@ class CrewThread(threading.Thread):
             log.exception("a bug in stage %s", self._crew.stage)
             unexpected = TransientError(f"unexpected {type(bug).__name__}: {bug}")
             return [Outcome(task, error=unexpected) for task in tasks]
+
+    def _check_ledger(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """A task of a batch that met the loss of the ledger is no more to blame than a run that did."""
+        for one in outcomes:
+            if one.error is not None and self._queue.is_lost(one.error):
+                raise one.error
+        return outcomes
 
 
 def _check_complete(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

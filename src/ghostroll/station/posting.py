@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ghostroll.library.durable import library_errors
+from ghostroll.library.durable import is_folder, library_errors
 from ghostroll.model import Asset, JobId, Publication, Source
 from ghostroll.publish.gallery import build_gallery_json, render_index
 from ghostroll.publish.link import write_link
@@ -131,8 +131,8 @@ def _find_original(db: sqlite3.Connection, cloud: Cloud, source: Source) -> Asse
 
 
 def _write_link(wiring: Wiring, job: JobId, link: Link, session: str) -> None:
-    folder = os.path.join(wiring.library.path, session.encode())
     local = None if link.expires is None else link.expires.astimezone(wiring.clock.wall().tzinfo)
-    with wiring.library.enter(), library_errors("writing the link"):
-        if os.path.isdir(folder):
+    with wiring.library.enter() as root, library_errors("writing the link"):
+        if is_folder(root, session.encode()):
+            folder = os.path.join(wiring.library.path, session.encode())
             write_link(folder, link.address, say_link_end(local, job, is_assumed=link.is_assumed))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ghostroll import jobs
 from ghostroll.engine.settle import Outcome
 from ghostroll.errors import Stopped
-from ghostroll.library.durable import exists, library_errors
+from ghostroll.library.durable import exists, is_folder, library_errors
 from ghostroll.model import GalleryId, JobId, Publication, Stage, Task
 from ghostroll.publish.folder import publish_to_folder
 from ghostroll.state import galleries, tasks
@@ -107,10 +107,9 @@ def _write_pages(wiring: Wiring, gallery: PlacedGallery) -> tuple[Written, bytes
     shown = build_gallery(found, state, FolderAddresses())
     name = shown.session.encode()
     del found
-    with wiring.library.enter(), library_errors("writing the gallery"):
-        folder = os.path.join(wiring.library.path, name)
-        if os.path.isdir(folder):  # else deleted by hand: nothing to show, and nobody to show it to
-            publish_to_folder(folder, shown)
+    with wiring.library.enter() as root, library_errors("writing the gallery"):
+        if is_folder(root, name):  # else deleted by hand: nothing to show, and nobody to show it to
+            publish_to_folder(os.path.join(wiring.library.path, name), shown)
     return Written(state, len(shown.items)), name
 
 

@@ -1,5 +1,6 @@
 """A job's session: made when the first new content is about to be stored, or found by its name."""
 
+import contextlib
 import os
 from datetime import datetime, timedelta
 
@@ -46,15 +47,24 @@ def make_session_folder(wiring: Wiring, job: Job, wanted: str | None) -> str:
             name = wanted or name_session(
                 when=wiring.now_text(), label=job.volume.label, randomness=wiring.clock.random.getrandbits(20)
             )
+            is_new = True
             try:
                 crash_point("session.making")
                 os.mkdir(name, 0o775, dir_fd=root)
-                wiring.folders.share(root, name.encode())
             except FileExistsError:
                 if not wanted:
                     continue
-            crash_point("session.made")
-            sync_folder(root, b"")
+                is_new = False
+            try:
+                if is_new:
+                    wiring.folders.share(root, name.encode())
+                crash_point("session.made")
+                sync_folder(root, b"")
+            except OSError:
+                if is_new:
+                    with contextlib.suppress(OSError):  # the next try takes another name
+                        os.rmdir(name, dir_fd=root)
+                raise
             crash_point("session.synced")
             return name
 
