@@ -244,8 +244,8 @@ class Desk:
     def _check_place(self, path: bytes, seen: Folder | None, *, to_owner: bool) -> None:
         """Raise UsageError for a folder that is not meant, or that whoever asks could not read by themselves.
 
-        Raises CardFailing where the card in it can't be read at all. Members of the group may have cards read, where cards are mounted. Elsewhere the daemon would read for
-        them what is for it alone.
+        Raises CardFailing where the card in it can't be read at all. Members of the group may have cards read, where
+        cards are mounted. Elsewhere the daemon would read for them what is for it alone.
         """
         shown, roots = show_path(path), self._wiring.settings.cards.mount_roots
         if not to_owner and not _is_below(path, roots):

@@ -26,8 +26,8 @@ class Entry:
 def build_sha256sums(assets: Iterable[Asset], session: str) -> Iterator[bytes]:
     """The checksums of a session's own originals, as `sha256sum -c` in its folder reads them.
 
-    A line for each, in the order in which the assets come. Names with a backslash, newline or carriage return are escaped, and the line then starts with a
-    backslash (GNU coreutils manual, "md5sum invocation").
+    A line for each, in the order in which the assets come. Names with a backslash, newline or carriage return are
+    escaped, and the line then starts with a backslash (GNU coreutils manual, "md5sum invocation").
     """
     prefix = session.encode() + b"/"
     for asset in assets:

@@ -123,8 +123,8 @@ def stream_index(gallery: Gallery, address: str | None = None, *, document: byte
     """`index.html`, piece by piece: one page that needs no other file but the pictures. Asks nothing of any other host.
 
     Without an address, `gallery.json` stands inside, which is `document` where it was built already: the page works
-    from file:// and without script, then as a plain list. With one, the page is a shell of fixed size that asks that address, of its own
-    origin, for `gallery.json`: of the gallery it holds the session's name alone.
+    from file:// and without script, then as a plain list. With one, the page is a shell of fixed size that asks that
+    address, of its own origin, for `gallery.json`: of the gallery it holds the session's name alone.
     """
     shell = address is not None
     shown = replace(gallery, state=Publication.LIVE, total=0, items=(), failed=(), archive=None)
