@@ -12,7 +12,6 @@ from running import Run, check_sentence, environment, run_command
 
 from ghostroll.errors import LibraryNotThere, UsageError
 from ghostroll.library import identity
-from ghostroll.library.durable import Folders
 from ghostroll.library.identity import Library, open_library
 
 MARKER = Path(".ghostroll") / "library.json"
@@ -198,8 +197,8 @@ def test_two_that_found_at_once_agree(tmp_path: Path, monkeypatch: pytest.Monkey
     others: list[Library] = []
     complete_home = identity._complete_home
 
-    def be_overtaken(root: int, folders: Folders) -> None:
-        complete_home(root, folders)
+    def be_overtaken(root: int) -> None:
+        complete_home(root)
         monkeypatch.setattr(identity, "_complete_home", complete_home)
         others.append(open_as("2" * 32))
 

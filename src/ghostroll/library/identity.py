@@ -114,9 +114,13 @@ def open_library(
         if weak:
             raise _refuse_weak(shown, filesystem)
         with library_errors("preparing the library"):
-            folders = Folders()  # of this opening: what it has synced it need not sync again
-            found = found or _found_library(root, shown, new_id, folders)
-            return Library(path, _prepare(root, shown, found, folders))
+            if found is None:
+                found = _found_library(root, shown, new_id)
+            else:
+                _complete_library(root, shown)
+            if not os.access(INCOMING, os.W_OK, dir_fd=root, effective_ids=True):
+                raise _refuse_unwritable(shown)
+            return Library(path, found)
     finally:
         os.close(root)
 
@@ -139,15 +143,12 @@ def _refuse_weak(shown: str, filesystem: str) -> UsageError:
     )
 
 
-def _prepare(root: int, shown: str, library_id: str, folders: Folders) -> str:
-    """See to it that a library has its folders and takes files; returns its id."""
+def _complete_library(root: int, shown: str) -> None:
+    """See to it that a library which was found before has its folders."""
     try:
-        _complete_home(root, folders)
+        _complete_home(root)
     except PermissionError as error:
         raise _refuse_unwritable(shown) from error
-    if not os.access(INCOMING, os.W_OK, dir_fd=root, effective_ids=True):
-        raise _refuse_unwritable(shown)
-    return library_id
 
 
 def _refuse_unwritable(shown: str) -> UsageError:
@@ -156,7 +157,7 @@ def _refuse_unwritable(shown: str) -> UsageError:
     )
 
 
-def _found_library(root: int, shown: str, new_id: str, folders: Folders) -> str:
+def _found_library(root: int, shown: str, new_id: str) -> str:
     """Make the marker, unless another process was faster; returns the id that stands in it."""
     strangers = [name for name in os.listdir(root) if name not in ("lost+found", ".ghostroll")]
     if strangers:
@@ -165,7 +166,7 @@ def _found_library(root: int, shown: str, new_id: str, folders: Folders) -> str:
         )
     mine = _MARKER + b"." + new_id.encode()
     try:
-        _complete_home(root, folders)
+        _complete_home(root)
         write_whole(root, mine, [json.dumps({"id": new_id}).encode() + b"\n"], mine + b".new")
     except PermissionError as error:
         raise _refuse_unwritable(shown) from error
@@ -178,7 +179,8 @@ def _found_library(root: int, shown: str, new_id: str, folders: Folders) -> str:
     return read_marker(root) or new_id
 
 
-def _complete_home(root: int, folders: Folders) -> None:
+def _complete_home(root: int) -> None:
+    folders = Folders()
     for folder in (INCOMING, ASIDE):
         folders.make(root, folder)
     folders.sync(root, [INCOMING, ASIDE])
