@@ -80,9 +80,8 @@ class RunningDaemon:
         """Until the log says these words, so often."""
 
         def is_said() -> bool:
-            ended = (
-                self.process.poll() is not None
-            )  # before its words are read: the last ones are then among them
+            # Before its words are read: its last ones are then among them.
+            ended = self.process.poll() is not None
             said = self.text().count(words) >= times
             if ended and not said:
                 raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.text()}")

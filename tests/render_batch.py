@@ -92,9 +92,8 @@ def render_batch(batch: Batch) -> Harvest:
         thread.join()
     harvest.largest_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
     harvest.growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - own) << 10
-    with contextlib.suppress(
-        AssertionError
-    ):  # a thread that was joined is a moment later gone for the kernel too
+    # A thread that was joined is gone for the kernel a moment later.
+    with contextlib.suppress(AssertionError):
         wait_for(lambda: count_belongings(os.getpid()) == harvest.before, "something is left", 5)
     harvest.after = count_belongings(os.getpid())
     return harvest

@@ -67,9 +67,8 @@ def say(scene: Scene, *words: str) -> str:
 def check_told(scene: Scene, daemon: RunningDaemon, trouble: Trouble) -> None:
     """The journal, the status and the job say which trouble it is and what becomes of it, and hold no secret."""
     (line,) = warnings(daemon)
-    wait_until(
-        lambda: trouble.says in json.dumps(daemon.status())
-    )  # written once in a second: an answer may be faster
+    # The snapshot is written once in a second: an answer may be faster.
+    wait_until(lambda: trouble.says in json.dumps(daemon.status()))
     told = [line["event"], say(scene, "status"), say(scene, "show", "1"), json.dumps(daemon.status())]
     for text in told:
         assert trouble.says in text

@@ -20,19 +20,9 @@ def test_it_says_and_ends_what_a_started_one_does(tmp_path: Path) -> None:
 def test_every_command_begins_from_nothing_too(tmp_path: Path) -> None:
     """What only a fork can do, because something else has imported what it needs, is seen here."""
     person = make_person(tmp_path)
-    words = (
-        "status",
-        "jobs",
-        "show 1",
-        "link 1",
-        "publish 1",
-        "retry 1",
-        "verify",
-        "adopt",
-        "doctor",
-        "close 1",
-    )
-    for word in (f"ingest {person.card}", *words, "config show", "config check", "demo --help"):
+    of_job = [f"{word} 1" for word in ("show", "link", "publish", "retry", "close")]
+    plain = ["status", "jobs", "verify", "adopt", "doctor", "config show", "config check", "demo --help"]
+    for word in (f"ingest {person.card}", *of_job, *plain):
         started = run_command(person.env, *word.split(), before=POWERLESS)
         check_sentence(started)
         assert fork_command(person.env, *word.split(), before=POWERLESS).code == started.code, word
