@@ -102,8 +102,9 @@ def test_what_is_chosen_by_itself_stands_beside_fixed_choices(tmp_path: Path) ->
 def test_each_part_is_measured_beside_a_bare_loop(tmp_path: Path) -> None:
     """Hash, copy, render, state and uploads have their rates, each beside that of a loop over the same input."""
     find_rclone()
+    # CPU a photo is the difference of two runs: pictures this large cost many times what a start varies by.
     document = run_benchmark(
-        "parts.py", tmp_path, photos=2, megapixels=1, transactions=50, uploads=4, rounds=1
+        "parts.py", tmp_path, photos=3, megapixels=24, transactions=50, uploads=4, rounds=1
     )
     figures = figures_of(document)
     assert len(figures) == 7
