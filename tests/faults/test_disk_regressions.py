@@ -138,3 +138,24 @@ def test_a_disk_that_fails_once_leaves_nothing_half(
             check_finished(home / "shelf", small_card)
     assert nth > 3
     count("disk: calls of the program that failed (EIO)", nth - 1)
+
+
+def test_a_session_that_cannot_be_looked_at_is_not_taken_for_a_new_one(
+    faulty: Faulty, small_card: Path, tmp_path: Path
+) -> None:
+    """Where a wanted session's folder can't be seen, nothing is copied into it: no record may know its files."""
+    env = environment(tmp_path, tmp_path / "shelf")
+    other = tmp_path / "other" / "DCIM" / "100OTHER"
+    other.mkdir(parents=True)
+    (other / "CLIP0001.WAV").write_bytes(b"of another card")
+    assert run_command(env, "ingest", tmp_path / "other").code == 0
+    session = tmp_path / "shelf" / "party"
+    session.mkdir()
+    (session / "speech.txt").write_text("kept")
+    for kind in ("stat", "list"):
+        armed = faulty.arm(Fault(kind, "*/shelf/party", "EIO"))
+        run = run_command(env | armed, "ingest", "--session", "party", small_card)
+        check_sentence(run)
+        assert run.code == 2, run.err + run.out
+        assert os.listdir(session) == ["speech.txt"]
+    count("disk: calls of the program that failed (EIO)", 2)

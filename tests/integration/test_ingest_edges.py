@@ -66,6 +66,16 @@ def test_a_session_without_a_record_is_not_filled(person: Person) -> None:
     assert person.run("ingest", person.card, "--session", "wedding", "--json").document["known"] == 5
 
 
+def test_a_session_that_is_a_file_is_refused(person: Person) -> None:
+    """A session's name that somebody gave to a file of the library is told before the card gets a job."""
+    person.run("ingest", person.card)
+    (person.library / "wedding").write_text("a list of guests")
+    refused = person.run("ingest", person.card, "--session", "wedding", code=2)
+    assert "choose another name" in refused.err
+    assert len(json.loads(person.run("jobs", "--json").out)) == 1
+    assert (person.library / "wedding").read_text() == "a list of guests"
+
+
 def test_an_empty_folder_is_no_card(person: Person) -> None:
     """The mount point of a card that is not mounted is told, and not called safe."""
     empty = person.home / "nothing"

@@ -1,5 +1,6 @@
 """The cards that are in: how one is taken up, and how it is let go when it left."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from ghostroll.cards.volume import Medium
 from ghostroll.engine.crew import Crew
 from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Policy
-from ghostroll.errors import CardGone, UsageError
+from ghostroll.errors import CardGone, TransientError, UsageError
+from ghostroll.library.durable import library_errors
 from ghostroll.model import Cause, JobId, Safety, Stage, Volume
 from ghostroll.state import jobs as job_rows
 from ghostroll.state import tasks
@@ -152,8 +154,16 @@ class Slots:
     def _check_session(self, name: str) -> None:
         with self._wiring.database.read() as db:
             known = job_rows.find_session(db, name) is not None
-        folder = os.path.join(self._wiring.library.path, name.encode())
-        if not known and os.path.isdir(folder) and os.listdir(folder):
+        found: Sequence[bytes] = ()
+        try:
+            # Only a folder that is certainly not there may be taken for a new one: what can't be seen may hold files.
+            with library_errors("looking at the session's folder"), contextlib.suppress(FileNotFoundError):
+                found = os.listdir(os.path.join(self._wiring.library.path, name.encode()))
+        except TransientError as error:
+            raise UsageError(
+                f"{name} is in the library and no session's folder: choose another name"
+            ) from error
+        if found and not known:
             raise UsageError(f"{name} is in the library, but no record knows it: run 'ghostroll adopt' first")
 
     def _check_same_card(self, volume: Volume, resume: JobId) -> None:
