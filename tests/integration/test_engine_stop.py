@@ -165,3 +165,24 @@ def test_an_engine_with_a_dead_thread_is_not_sound(tmp_path: Path) -> None:
         (thread,) = bench.engine.start(bench.crew(quit_thread))
         thread.join(PATIENCE)
         assert not bench.engine.is_sound()
+
+
+def test_a_machine_that_slept_has_kept_nobody_waiting(tmp_path: Path) -> None:
+    """A stop in whose middle the machine sleeps still gives its threads all the time that they were promised."""
+    with start_bench(tmp_path, files=2) as bench:
+        delays, begun = iter([0, 0.5]), threading.Semaphore(0)
+
+        class Slow(FakeWork):
+            def run(self, claimed: Sequence[Task]) -> Sequence[Outcome]:
+                delay = next(delays)
+                begun.release()
+                assert self.stopping.wait(PATIENCE)
+                bench.advance(3600)
+                threading.Event().wait(delay)  # the second one is still at work when the first has ended
+                raise Stopped(f"in the middle of {len(claimed)} tasks")
+
+        bench.engine.start(Crew(Stage.COPY, lambda: Slow(nothing, bench.log), threads=2))
+        assert begun.acquire(timeout=PATIENCE)
+        assert begun.acquire(timeout=PATIENCE)
+        bench.engine.stop()
+        assert bench.engine.join(PATIENCE)

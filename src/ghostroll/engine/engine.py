@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from ghostroll.engine.crew import Bell, Clock, Crew, CrewThread, Gate, Queue
@@ -91,9 +92,10 @@ class Engine:
         return self._join(threads, timeout)
 
     def _join(self, threads: Sequence[CrewThread], timeout: float | None) -> bool:
-        until = None if timeout is None else self._clock.now() + timeout
+        # Not the engine's clock: that one goes on while the machine sleeps, and nobody has kept it waiting then.
+        until = None if timeout is None else time.monotonic() + timeout
         for thread in threads:
-            thread.join(None if until is None else max(0.0, until - self._clock.now()))
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
     def _fail(self, failure: BaseException) -> None:
