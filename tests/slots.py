@@ -14,6 +14,8 @@ from disks import run
 _LOOP_CHANGE_FD = 0x4C06  # linux/loop.h
 _SECTOR = 512
 READER = "nobody"  # who the cards are mounted for
+DONE, UNUSABLE, REFUSED, RETRY = 0, 2, 3, 75  # how a run of the mounter ends
+_HARMLESS = {"ro", "nosuid", "nodev", "noexec"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,21 @@ class Slot:
             run("partx", "--delete", self.node)
         with contextlib.suppress(subprocess.CalledProcessError):
             run("losetup", "--detach", self.node)
+
+
+def read_name(host: Host, mount: str) -> str:
+    """The name in the file of the card that is mounted here."""
+    return host.see(host.cards / mount / "DCIM/name").read_text()
+
+
+def check_one(host: Host, slot: Slot, name: str) -> None:
+    """Exactly one card is mounted, harmlessly, and it is this one."""
+    wanted = f"{slot.diskseq}-0"
+    found = host.mounts()
+    assert set(found) == {wanted}
+    assert set(found[wanted][0].split(",")) >= _HARMLESS
+    assert read_name(host, wanted) == name
+    assert os.listdir(host.cards) == [wanted]
 
 
 def write_table(image: Path, partitions: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures for tests that need root: disks that are files, and whole machines."""
+"""Fixtures for tests that need root: disks that are files, a reader that is a loop device, and whole machines."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -8,6 +8,7 @@ import pytest
 from container import Container
 from disks import Disk, Disks
 from running import do_without, need_tools
+from slots import Host, Slot
 
 
 @pytest.fixture
@@ -48,6 +49,31 @@ def photos(tmp_path: Path) -> Path:
     for number in range(6):
         (root / f"file{number}.bin").write_bytes(os.urandom(2_000_000))
     return root
+
+
+@pytest.fixture
+def host(tmp_path: Path, disks: Disks) -> Iterator[Host]:  # noqa: ARG001  # without root there are no disks
+    """A machine that takes loop devices with ext4 for cards."""
+    need_tools(unshare="util-linux", nsenter="util-linux", blkid="util-linux", partx="util-linux")
+    made = Host(tmp_path / "host")
+    made.config.write_text('[cards]\nfilesystems = ["vfat", "ext4"]\nreaders = ["loop*"]\n')
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def cards(disks: Disks) -> dict[str, Path]:
+    """Three cards without a partition table; each holds one file with its own name."""
+    return {name: disks.format(name, mib=8, files={"DCIM/name": name.encode()}) for name in "ABC"}
+
+
+@pytest.fixture
+def slot(host: Host, cards: dict[str, Path]) -> Iterator[Slot]:
+    """A reader with card A in it."""
+    made = Slot(cards["A"])
+    yield made
+    host.end()
+    made.empty()
 
 
 _REPORT = pytest.StashKey[pytest.TestReport]()
