@@ -1,5 +1,6 @@
 """A person with a card, a library and the real commands, for tests that walk them."""
 
+import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from ghostroll.demo.photos import make_photo
 
 # As an ordinary user: root reads and writes whatever its mode says.
 POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+PHOTO = "DCIM/100CANON/IMG_0002.JPG"  # one of those that `make_person` puts on a card
 
 
 @dataclass
@@ -74,3 +76,10 @@ def write_photo(place: Path, seed: int) -> None:
     place.write_bytes(
         make_photo(seed=seed, size=(160, 120), taken=datetime(2026, 11, 22, 10, seed, tzinfo=UTC))
     )
+
+
+def read_gallery(person: Person) -> list[str]:
+    """The names in the one session's gallery, which is complete."""
+    gallery = json.loads((person.find_session() / "gallery.json").read_bytes())
+    assert gallery["state"] == "complete"
+    return sorted(item["name"] for item in gallery["items"])

@@ -7,11 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commanding import Person, make_person
+from commanding import PHOTO, Person, make_person, read_gallery
 from promises import ask, check_always, check_finished, check_sums, list_originals
 from running import check_sentence, finish_command, start_command, wait_until
-
-PHOTO = "DCIM/100CANON/IMG_0002.JPG"
 
 
 @pytest.fixture
@@ -26,13 +24,6 @@ def unhappy(person: Person) -> Person:
     (person.card / PHOTO).chmod(0)
     assert person.ingest(code=3).document["state"] == "attention"
     return person
-
-
-def read_gallery(person: Person) -> list[str]:
-    """The names in the one session's gallery."""
-    gallery = json.loads((person.find_session() / "gallery.json").read_bytes())
-    assert gallery["state"] == "complete"
-    return [item["name"] for item in gallery["items"]]
 
 
 def test_retry_heals(unhappy: Person) -> None:
