@@ -9,7 +9,7 @@ from running import do_without
 from stores import Store, serve_localstack, serve_moto, serve_rclone
 
 # A promise that is broken says what was there instead.
-pytest.register_assert_rewrite("promises", "bucket_promises", "cutting", "doctoring", "slots")
+pytest.register_assert_rewrite("promises", "bucket_promises", "cutting", "doctoring", "keeping", "slots")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+from promises import hash_tree, list_originals
+
 from ghostroll.cards.reading import open_source
 from ghostroll.cards.volume import Medium, identify_volume
+from ghostroll.library import copying
 from ghostroll.library.copying import ContentClaims as Claims
 from ghostroll.library.copying import Copied, Copier, CopyRules, Duplicate, Stored
 from ghostroll.library.durable import Folders
@@ -16,6 +20,8 @@ from ghostroll.library.identity import Library, open_library
 from ghostroll.model import Asset, AssetId, JobId, Kind, SessionId, Sha256, Source, SourceId, SourceState
 
 NOW = 1_800_000_000  # unix seconds, for tests that don't care
+# Where a ledger's first session has them in a library.
+ORIGINALS = Path("2026-11-22_100000-CARD-aaaa") / "originals" / "CARD"
 
 
 @dataclass
@@ -71,6 +77,14 @@ class Ledger:
                 )
             elif isinstance(fate, Duplicate):
                 assert fate.content.sha256 in self.assets, "linked to nothing"
+
+
+def write_card(root: Path) -> Path:
+    """A card with three different files."""
+    root.mkdir()
+    for name in ("a.bin", "b.bin", "c.bin"):
+        (root / name).write_bytes(name.encode() + os.urandom(100_000))
+    return root
 
 
 def list_sources(card: Path) -> list[Source]:
@@ -139,3 +153,25 @@ def copy_all(library: Library, ledger: Ledger, sources: Sequence[Source], **opti
         fates = hands.copy_batch(root, sources)
         ledger.record(fates)
     return fates
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> list[int]:
+    """Let the next call of a step of copying fail as the disk would; returns how often it was called."""
+    real = getattr(copying, name)
+    calls: list[int] = []
+
+    def step(*arguments: object, **named: object) -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(code, os.strerror(code))
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(copying, name, step)
+    return calls
+
+
+def check_all_stored(library: Library, card: Path) -> None:
+    """Everything of the card is in the library, once, and nothing was left behind."""
+    home = Path(os.fsdecode(library.path))
+    assert sorted(list_originals(home).values()) == sorted(set(hash_tree(card).values()))
+    assert os.listdir(home / ".ghostroll" / "incoming") == []
