@@ -14,7 +14,10 @@ import structlog
 
 from ghostroll.daemon.reply import Reply
 from ghostroll.daemon.requests import Answerer, RequestServer
-from ghostroll.daemon.wire import Answer, Request, parse_answer
+from ghostroll.daemon.wire import Answer, Request, Retry, encode_request, parse_answer
+from ghostroll.model import JobId
+
+RETRY = encode_request(Retry(JobId(7)))  # a request like any other
 
 # A process of another user. It has imported what it needs, for that user may not read Python itself.
 _AS_SOMEBODY = """

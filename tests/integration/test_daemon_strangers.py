@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from knocking import KeptOut, ask, ask_as, open_folder, say_it_back, serve
+from knocking import RETRY, KeptOut, ask, ask_as, open_folder, say_it_back, serve
 from running import do_without
 
 from ghostroll.daemon.peers import read_peer
-from ghostroll.daemon.wire import Done, Failed, Heard, Retry, encode_request
-from ghostroll.model import JobId
+from ghostroll.daemon.wire import Done, Failed, Heard
 
-RETRY = encode_request(Retry(JobId(7)))
 DAEMON, MEMBER, STRANGER, GROUP = 52_001, 52_002, 52_003, 52_010
 
 
