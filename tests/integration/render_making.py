@@ -2,8 +2,10 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
+import av
 from PIL import Image
 
 Colour = tuple[int, int, int]
@@ -92,6 +94,48 @@ def jpeg_markers(data: bytes) -> list[int]:
             while data[at] != 0xFF or data[at + 1] in (0x00, *range(0xD0, 0xD8)):
                 at += 1
     raise AssertionError("no end of image")
+
+
+def exif_with(orientation: int) -> Image.Exif:
+    """EXIF that says how the camera was held."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def png_of(width: int, height: int, *, bits: int, data: bytes) -> bytes:
+    """A PNG of RGB whose rows are given as they are, or left out."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(data))
+        + chunk(b"IEND", b"")
+    )
+
+
+def write_clip(path: Path, frames: list[Image.Image], turn: int) -> None:
+    """A clip of these frames, to be turned by so many degrees where its container can say so."""
+    with av.open(str(path), "w", format="mpegts" if path.suffix == ".mts" else None) as container:
+        stream = container.add_stream(
+            "mpeg2video" if path.suffix == ".mts" else "mpeg4", rate=10 if path.suffix != ".mts" else 25
+        )
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = 8_000_000
+        if turn:
+            stream.set_display_rotation(turn)
+        if path.suffix == ".mts":
+            frames = [frame for frame in frames for _ in range(5)][::2]
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))  # type: ignore[no-untyped-call]  # PyAV's stub forgot it
+        container.mux(stream.encode(None))
 
 
 def write_dng(path: Path, size: tuple[int, int], orientation: int, preview: bytes | None = None) -> None:
