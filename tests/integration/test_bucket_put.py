@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import pytest
@@ -15,7 +16,9 @@ from stores import Store
 from wires import open_wire
 
 from ghostroll.errors import Stopped, TargetRefused
-from ghostroll.publish.s3 import keys
+from ghostroll.publish.s3 import keys, line
+from ghostroll.publish.s3.client import make_client
+from ghostroll.publish.s3.place import Place
 
 
 @pytest.fixture(params=["moto", "rclone"])
@@ -185,3 +188,27 @@ def test_credentials_come_from_the_service_manager(
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
         bucket.put("p/1", b"x", RENDITION)
     assert rclone.read("p/1") == b"x"
+
+
+def test_credentials_that_come_in_the_wrong_moment(moto: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that a person gives just when a client without any was made are asked for, and found by the next try."""
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    given = {name: moto.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+    def give() -> None:
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+
+    def make_client_too_early(session: Any, place: Place) -> Any:
+        client = make_client(session, place)
+        give()
+        return client
+
+    with open_bucket(moto, monkeypatch) as bucket:
+        for name in given:
+            monkeypatch.delenv(name)
+        monkeypatch.setattr(line, "make_client", make_client_too_early)
+        with pytest.raises(TargetRefused, match="no credentials"):
+            bucket.sign("p/1", at=at, seconds=60)
+        give()
+        assert given["AWS_ACCESS_KEY_ID"] in bucket.sign("p/1", at=at, seconds=60)

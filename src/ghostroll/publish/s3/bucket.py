@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from ghostroll.errors import GhostrollError
 from ghostroll.model import Sha256
 from ghostroll.publish.s3 import signing
 from ghostroll.publish.s3.confirming import Confirmation
@@ -18,6 +17,7 @@ from ghostroll.publish.s3.place import Place
 from ghostroll.publish.s3.refusals import refuse
 from ghostroll.publish.s3.stream import STREAM_PART_BYTES, put_bytes, put_chunks
 
+_T = TypeVar("_T")
 PART_BYTES = 32 * 1024 * 1024  # fixed: stations with another one could not confirm each other's originals
 
 
@@ -128,7 +128,7 @@ class Bucket:
         """
         _, credentials = self._find_credentials()
         if self._spot is None:
-            self._spot = signing.find_spot(self._line.open()[1], self.place.bucket)
+            self._spot = self._ask(lambda _, client: signing.find_spot(client, self.place.bucket))
         return signing.presign(self._spot, credentials, key, at=at, seconds=seconds, filename=filename)
 
     def address(self, key: str) -> str:
@@ -160,15 +160,20 @@ class Bucket:
 
     def _find_credentials(self) -> tuple[Any, Any]:
         """The credentials, and as they are now. Raises TargetRefused or TargetUnreachable where there are none."""
-        from botocore.exceptions import BotoCoreError, NoCredentialsError  # noqa: PLC0415  # boto3 only once needed
+
+        def find(session: Any, _: Any) -> tuple[Any, Any]:
+            credentials = session.get_credentials()
+            return credentials, credentials.get_frozen_credentials()
+
+        return self._ask(find)
+
+    def _ask(self, question: Callable[[Any, Any], _T]) -> _T:
+        """What the session and its client answer without the store. Raises TargetRefused or TargetUnreachable."""
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415  # boto3 only once needed
 
         session, client = self._line.open()
-        failure: GhostrollError
         try:
-            credentials = session.get_credentials()
-            if credentials is None:
-                raise NoCredentialsError
-            return credentials, credentials.get_frozen_credentials()
+            return question(session, client)
         except BotoCoreError as error:
             self._line.forget(client)
             failure = refuse(error, self.place)

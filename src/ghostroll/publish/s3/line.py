@@ -56,7 +56,8 @@ class Line:
     def open(self) -> tuple[Any, Any]:
         """The session and its client, made when first needed and again after wrong credentials.
 
-        Raises TargetRefused for a configuration that boto3 can't use.
+        Both have the same credentials. Raises TargetRefused where there are none, and for a configuration that
+        boto3 can't use; TargetUnreachable where whoever gives them out doesn't answer.
         """
         with self._making:
             if self._client is None:
@@ -179,11 +180,15 @@ class Line:
             self._before_attempt()
 
     def _make(self) -> tuple[Any, Any]:
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415  # as above
+        from botocore.exceptions import BotoCoreError, NoCredentialsError  # noqa: PLC0415  # as above
 
         failure: GhostrollError
         try:
             session = make_session(self._environ)
+            # A client keeps what it found when it was made. Without this look, keys that a person gives a moment
+            # later are the session's and never the client's.
+            if session.get_credentials() is None:
+                raise NoCredentialsError
             client = make_client(session, self.place)
         except BotoCoreError as error:
             failure = refuse(error, self.place)
