@@ -72,7 +72,7 @@ def try_as(
     """Try a bucket with somebody's keys."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    client = make_client(make_session(os.environ), place)
+    client = make_client(make_session(place, os.environ), place)
     return try_bucket(
         client, place, now=lambda: datetime.now(UTC) + ahead, fetch=fetch_openly, seconds=seconds
     )

@@ -50,7 +50,7 @@ def _look(surroundings: Surroundings, place: Place, *, wants_originals: bool) ->
     from ghostroll.publish.s3.refusals import refuse  # noqa: PLC0415
 
     try:
-        session = make_session(os.environ)
+        session = make_session(place, os.environ)
         keys = find_keys(session, datetime.now(UTC))
         found = judge_keys(keys, surroundings.runner)
         if not keys.provider:

@@ -90,7 +90,7 @@ def find_keys(session: Any, now: datetime) -> Keys:
             return Keys()
         token = bool(credentials.get_frozen_credentials().token)
     except BotoCoreError as error:
-        return Keys(trouble=type(error).__name__)
+        return Keys(trouble=type(error.__cause__ or error).__name__)
     until = getattr(credentials, "_expiry_time", None)  # boto3 tells no other way
     file = str(session._session.get_config_variable("credentials_file"))  # noqa: SLF001  # as above
     return Keys(str(credentials.method), file, token, until - now if until else None)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ghostroll.publish.s3.credentials import guard_credentials
 from ghostroll.publish.s3.place import Place
 
 ATTEMPTS = 3
@@ -23,10 +24,12 @@ def find_credentials_file(environ: Mapping[str, str]) -> str | None:
     return path if os.path.isfile(path) else None
 
 
-def make_session(environ: Mapping[str, str]) -> Any:
+def make_session(place: Place, environ: Mapping[str, str]) -> Any:
     """A boto3 session with boto3's own chain of credentials, and the systemd credential as its file.
 
-    Silences the libraries below errors: at debug they log keys and signatures, at warning addresses.
+    Its region is the place's: whoever gives out a role's keys is asked there too. Raises botocore's errors, here and
+    where credentials are asked for. Silences the libraries below errors: at debug they log keys and signatures, at
+    warning addresses.
     """
     import boto3  # noqa: PLC0415  # 100 ms and 20 MB that a station with a folder never needs
     import botocore.session  # noqa: PLC0415  # as above
@@ -37,6 +40,9 @@ def make_session(environ: Mapping[str, str]) -> Any:
     file = find_credentials_file(environ)
     if file is not None:
         core.set_config_variable("credentials_file", file)
+    region = place.region or core.get_config_variable("region") or "us-east-1"
+    core.set_config_variable("region", region)
+    guard_credentials(core)
     return boto3.Session(botocore_session=core)
 
 
@@ -46,6 +52,7 @@ def make_client(session: Any, place: Place) -> Any:
     Raises botocore's errors for a configuration that it can't use.
     """
     from botocore.config import Config  # noqa: PLC0415  # as boto3
+    from botocore.exceptions import BotoCoreError, InvalidConfigError  # noqa: PLC0415  # as boto3
     from botocore.handlers import add_expect_header, convert_body_to_file_like_object  # noqa: PLC0415  # as boto3
 
     config = Config(
@@ -65,8 +72,14 @@ def make_client(session: Any, place: Place) -> Any:
         response_checksum_validation="when_required",
         user_agent="ghostroll",
     )
-    region = place.region or session.region_name or "us-east-1"
-    client = session.client("s3", region_name=region, endpoint_url=place.endpoint_url or None, config=config)
+    try:
+        region = place.region or session.region_name
+        endpoint = place.endpoint_url or None
+        client = session.client("s3", region_name=region, endpoint_url=endpoint, config=config)
+    except BotoCoreError:
+        raise
+    except Exception as error:  # of ~/.aws/config it checks little, and stumbles over the rest
+        raise InvalidConfigError(error_msg=type(error).__name__) from error
     events = client.meta.events
     # They would make a file of every bytes object and ask before each PUT: a second round trip for a thumb.
     events.unregister("before-call.s3", add_expect_header)

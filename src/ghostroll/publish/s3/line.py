@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ghostroll.errors import GhostrollError, TargetRefused
+from ghostroll.errors import GhostrollError
 from ghostroll.model import Sha256
 from ghostroll.publish.s3.bandwidth import Bandwidth
 from ghostroll.publish.s3.body import PIECE, Body, Cut, Reader
@@ -184,7 +184,7 @@ class Line:
 
         failure: GhostrollError
         try:
-            session = make_session(self._environ)
+            session = make_session(self.place, self._environ)
             # A client keeps what it found when it was made. Without this look, keys that a person gives a moment
             # later are the session's and never the client's.
             if session.get_credentials() is None:
@@ -192,8 +192,6 @@ class Line:
             client = make_client(session, self.place)
         except BotoCoreError as error:
             failure = refuse(error, self.place)
-        except ValueError:
-            failure = TargetRefused("publish.s3.endpoint_url is no address of a store: correct it.")
         else:
             client.meta.events.register_first("before-send.s3", self._before_attempt)
             client.meta.events.register_first("needs-retry.s3", self._stop_at_other_region)

@@ -190,13 +190,48 @@ def _refuse_line(error: Exception, place: Place) -> GhostrollError:  # noqa: PLR
         case ResponseParserError():
             return say_no_store(place)
         case _ if _is_about_credentials(error):
-            return TargetRefused(
-                f"The credentials for the bucket {place.bucket} can't be had ({type(error).__name__}): {_KEYS}."
+            return _refuse_chain(error, place)
+        case _:
+            return _refuse_configuration(error, place)
+
+
+def _refuse_configuration(error: Exception, place: Place) -> GhostrollError:
+    if isinstance(error.__cause__, ValueError) and place.endpoint_url:
+        return TargetRefused("publish.s3.endpoint_url is no address of a store: correct it.")
+    kind = type(error.__cause__ or error).__name__
+    return TargetRefused(
+        f"The bucket {place.bucket} can't be used as it is configured ({kind}): "
+        "check publish.s3, the AWS_* environment and ~/.aws/config."
+    )
+
+
+def _refuse_chain(error: Exception, place: Place) -> GhostrollError:
+    """What stopped whoever gives out the credentials: a machine of its own, so that the store is not named for it."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415  # as above
+
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else None
+    why = type(cause or error).__name__
+    if isinstance(cause, ClientError):
+        answer = cause.response
+        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        why = _say(str(answer.get("Error", {}).get("Code", "")), status)
+    if isinstance(cause, RuntimeError) and "still expired" in str(cause):
+        return TargetRefused(
+            f"The credentials for the bucket {place.bucket} have expired, or this machine's clock is ahead: {_KEYS}."
+        )
+    match None if cause is None else refuse(cause, place):
+        case ClockUnset():
+            return ClockUnset(
+                f"The clock of this machine is wrong, so that it gets no credentials for the bucket {place.bucket}: "
+                "set it; uploads then go on by themselves."
+            )
+        case TargetUnreachable():
+            return TargetUnreachable(
+                f"Who gives out the credentials for the bucket {place.bucket} can't be reached; uploads go on by themselves."
             )
         case _:
             return TargetRefused(
-                f"The bucket {place.bucket} can't be used as it is configured ({type(error).__name__}): "
-                "check publish.s3 and the AWS_* environment."
+                f"The credentials for the bucket {place.bucket} can't be had ({why}): {_KEYS}."
             )
 
 
