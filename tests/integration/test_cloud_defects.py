@@ -419,3 +419,18 @@ def test_new_link_waits_for_no_renewal(station: Station) -> None:
         )
         assert first.subject == new
         assert galleries.get_gallery(db, GalleryId(folder.subject)).place == FOLDER
+
+
+def test_a_surprise_while_the_bucket_is_made_ready(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends no thread, and so no copy of a card: whoever sends something meets it again."""
+    cloud = station.wiring.cloud
+    assert cloud is not None
+
+    def surprise() -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(cloud.bucket, "prepare", surprise)
+    station.start()
+    station.engine.stop()
+    assert station.engine.join(30)
+    assert station.engine.failure is None

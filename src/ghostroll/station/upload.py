@@ -9,7 +9,7 @@ from typing import BinaryIO, assert_never
 
 from ghostroll import jobs
 from ghostroll.engine.settle import Outcome, Settlement
-from ghostroll.errors import GhostrollError, SourceUnreadable, Stopped
+from ghostroll.errors import SourceUnreadable, Stopped
 from ghostroll.library.durable import has_size, library_errors
 from ghostroll.model import AssetId, Cause, ObjectId, SourceId, Stage, Task, TaskState
 from ghostroll.publish.s3.archive import Entry, zip_pictures
@@ -36,7 +36,9 @@ class UploadWork:
     def __init__(self, wiring: Wiring, cloud: Cloud) -> None:
         self._wiring, self._cloud = wiring, cloud
         self._stopping = threading.Event()
-        with suppress(GhostrollError):  # whoever sends something meets it again, and says so
+        with suppress(
+            Exception
+        ):  # whoever sends something meets it again, and says so; cards are copied all the same
             cloud.bucket.prepare()  # while the card is scanned: the link must not wait for it
 
     def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
