@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from buckets import RENDITION, open_bucket
 from clouds import make_cloud_person
+from commanding import PHOTO, write_photo
 from stores import Store
 
 from ghostroll.errors import GhostrollError, TargetRefused, TargetUnreachable
@@ -128,3 +129,19 @@ def test_a_card_is_secured_whoever_gives_no_credentials(moto: Store, tmp_path: P
     run = person.ingest(code=6, AWS_CONFIG_FILE=str(tmp_path / "config"), **none)
     assert run.document["secured"]
     assert {waiting["cause"] for waiting in run.document["waiting"]} == {"target"}
+
+
+def test_a_link_that_cannot_be_told_hides_nothing_else(moto: Store, tmp_path: Path) -> None:
+    """A second card for a gallery that has its link, when the keys are gone: secured, and why there is no link."""
+    person = make_cloud_person(tmp_path, moto)
+    person.run("ingest", person.card, "--session", "party")
+    (person.card / PHOTO).unlink()
+    write_photo(person.card / "DCIM" / "100CANON" / "IMG_0004.JPG", 4)
+    none = dict.fromkeys(KEYS, "")
+    run = person.run("ingest", person.card, "--session", "party", "--json", code=6, **none)
+    assert run.document["secured"]
+    assert run.document["link"] is None
+    assert "no credentials" in run.document["link_trouble"]
+    said = person.run("retry", str(run.document["job"]), code=6, **none)
+    assert "SECURED" in said.out
+    assert "can't be told now" in said.out

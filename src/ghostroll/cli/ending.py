@@ -40,6 +40,13 @@ def print_ending(console: Console, document: dict[str, Any], *, stopped: bool) -
         print_line(console, "         " + os.path.join(document["known_in"], "index.html"), "bold")
     if document.get("released") is False:
         print_line(console, say_unpublished([document["job"]]))
+    if document.get("link_trouble") is not None:
+        trouble = say_name(document["link_trouble"])
+        print_line(
+            console,
+            f"link     can't be told now, 'ghostroll link {document['job']}' will: {trouble}",
+            "yellow",
+        )
     if document["link"] is not None:
         assumed = document.get("link_expires_assumed", False)
         print_link(console, document["link"], document.get("link_expires"), is_assumed=assumed)

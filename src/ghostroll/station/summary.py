@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ghostroll.errors import CardGone, LibraryNotThere, NoSpace, NoWorker, TargetUnreachable
+from ghostroll.errors import CardGone, GhostrollError, LibraryNotThere, NoSpace, NoWorker, TargetUnreachable
 from ghostroll.library.manifest import describe_path
 from ghostroll.model import Cause, Job, JobId, Safety, SourceState, Stage
 from ghostroll.observe.meter import Reading
@@ -94,7 +94,10 @@ def summarize(wiring: Wiring, job_id: JobId, moments: Moments) -> Summary:
         },
     }
     causes = {Cause(str(one["cause"])) for one in waiting}
-    return Summary(document, choose_exit_code(job, causes, some_failed=bool(failed)))
+    code = choose_exit_code(job, causes, some_failed=bool(failed))
+    if document["link_trouble"] is not None and not code:
+        code = TargetUnreachable.exit_code
+    return Summary(document, code)
 
 
 def choose_exit_code(job: Job, parked: Collection[Cause], *, some_failed: bool) -> int:
@@ -119,12 +122,16 @@ def _find_newest_session(db: sqlite3.Connection, job_id: JobId) -> str | None:
 
 
 def _describe_bucket(wiring: Wiring, job: Job) -> dict[str, Any]:
-    """The link to a job's gallery in a bucket, once there is one. `released` is false while it waits for a person."""
+    """The link to a job's gallery in a bucket, once there is one. `released` is false while it waits for a person.
+
+    `link_trouble` is why a link that there is can't be told: its credentials are gone, and what is safe is to be told.
+    """
     cloud = wiring.cloud
     described: dict[str, Any] = {
         "link": None,
         "link_expires": None,
         "link_expires_assumed": False,
+        "link_trouble": None,
         "released": None,
     }
     if cloud is None or job.session_id is None:
@@ -133,7 +140,10 @@ def _describe_bucket(wiring: Wiring, job: Job) -> dict[str, Any]:
         found = galleries.find_gallery(db, job.session_id, cloud.place)
     described["released"] = found is not None and found.released
     if found is not None and found.link is not None:
-        fields = link_fields(cloud, found, found.link)
+        try:
+            fields = link_fields(cloud, found, found.link)
+        except GhostrollError as error:
+            return described | {"link_trouble": str(error)}
         described |= {"link": fields["link"], "link_expires": fields["expires"]}
         described["link_expires_assumed"] = fields["expires_assumed"]
     return described
