@@ -5,7 +5,9 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clouds import fetch, find_page, make_cloud_person, read_gallery
@@ -46,7 +48,7 @@ from ghostroll.station.renewing import renew_addresses
 from ghostroll.station.review import review_job
 from ghostroll.station.station import Station
 from ghostroll.station.summary import Moments, summarize
-from ghostroll.station.upkeep import publish_job, revive_job, want_link
+from ghostroll.station.upkeep import is_link_settled, publish_job, revive_job, want_link
 from ghostroll.station.upload import UploadWork
 from ghostroll.station.wiring import Wiring
 from ghostroll.station.witness import Witness
@@ -434,3 +436,35 @@ def test_a_surprise_while_the_bucket_is_made_ready(station: Station, monkeypatch
     station.engine.stop()
     assert station.engine.join(30)
     assert station.engine.failure is None
+
+
+def test_a_clock_that_is_set_while_a_page_goes_up(
+    moto: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that was signed by the clock of before is written again: else its link were dead, and nobody were told."""
+    for name, value in moto.environ.items():
+        monkeypatch.setenv(name, value)
+    s3 = S3(bucket=moto.bucket, endpoint_url=moto.endpoint, region=moto.region)
+    settings = make_settings(tmp_path)
+    settings = replace(settings, publish=replace(settings.publish, s3=s3))
+    with open_station(settings, "test", quiet=True, witness=Witness(None)) as station:
+        wiring = station.wiring
+        cloud = wiring.cloud
+        assert cloud is not None
+        job, _ = add_secured_job(wiring, "first")
+        true, late = wiring.clock.wall, timedelta(days=400)
+        wiring.clock = replace(wiring.clock, wall=lambda: true() - late)
+        put = cloud.bucket.put
+
+        def put_while_it_is_set(*arguments: Any, **more: Any) -> Any:
+            wiring.clock = replace(wiring.clock, wall=true)
+            return put(*arguments, **more)
+
+        monkeypatch.setattr(cloud.bucket, "put", put_while_it_is_set)
+        want_link(wiring, job)
+        station.start()
+        assert station.wait(lambda: is_link_settled(wiring, job), 30)
+        with wiring.database.read() as db:
+            link = galleries.get_gallery(db, find_gallery(wiring, job)).link
+        assert link is not None
+        assert abs(link.at - wiring.now_seconds()) < 60

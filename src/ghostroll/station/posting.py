@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ghostroll.errors import InnocentError
 from ghostroll.library.durable import is_folder, library_errors
 from ghostroll.model import Asset, JobId, Publication, Source
 from ghostroll.publish.gallery import build_gallery_json, render_index
@@ -18,7 +19,7 @@ from ghostroll.station.showing import build_gallery, collect_shown
 from ghostroll.station.telling import say_link_end
 from ghostroll.station.wiring import Wiring
 
-_ROUNDING = 60  # seconds by which two tellings of one end may differ
+_ROUNDING = 60  # seconds by which two tellings of one end may differ, or the clock be set
 
 
 class BucketAddresses:
@@ -54,9 +55,9 @@ def post_gallery(
     """Write a gallery's page where there is none or a new link is wanted, then its gallery.json as it is now.
 
     Returns what was written, and the facts to record. On return people can see it. Raises what the bucket
-    raises; whatever was there before still is.
+    raises; whatever was there before still is. Raises InnocentError where the clock was set meanwhile.
     """
-    now = wiring.now_seconds()
+    now, boot = wiring.now_seconds(), wiring.clock.boot()
     new_link = gallery.link is None or gallery.relink
     link = gallery.link if gallery.link is not None and not new_link else cloud.sign_at(now)
     addresses = choose_addresses(gallery.addresses, cloud, now, new_link=new_link)
@@ -90,6 +91,9 @@ def post_gallery(
     cloud.bucket.put(
         cloud.name_key(gallery, "gallery.json"), packed, gallery_headers(public=public), check=check
     )
+    # A request that is tried again has the time of then: what it brings may be signed by the clock of before.
+    if abs(wiring.now_seconds() - now - (wiring.clock.boot() - boot)) > _ROUNDING:
+        raise InnocentError("the clock was set while the gallery was written: it is written again")
     if new_link:
         _write_link(wiring, job, cloud.tell_link(gallery, link), shown.session)
 
