@@ -6,7 +6,7 @@ PEER := .venv-localstack
 PEER_STAMP := $(PEER)/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo install uninstall test campaign lint bench bench-more lock clean
+.PHONY: help setup peers demo install uninstall test campaign standstill lint bench bench-more lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -62,6 +62,9 @@ campaign: setup peers ## the whole fault campaign of docs/reliability.md, and wh
 	@began=$$(date +%s); GHOSTROLL_CAMPAIGN=1 GHOSTROLL_CAMPAIGN_COUNTS=$(CURDIR)/campaign.counts \
 	  $(BIN)/pytest -n 2 --dist=worksteal --durations=30 tests/crash tests/faults; code=$$?; \
 	  $(BIN)/python tests/campaign.py campaign.counts $$began; exit $$code
+
+standstill: setup peers ## everything but the system tests on a machine that stands still now and then: make standstill SEED=2
+	@$(BIN)/python tests/standstill.py $(or $(SEED),1) $(BIN)/pytest -n 3 --dist=worksteal --ignore=tests/system
 
 bench: setup ## what ghostroll costs beside the floors, in about 10 minutes: make bench RESULTS=/path keeps the figures there
 	@$(BIN)/python benchmarks/core.py $(if $(RESULTS),--results "$(RESULTS)")
