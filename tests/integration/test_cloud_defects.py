@@ -22,7 +22,8 @@ from ghostroll.cli.opening import open_station
 from ghostroll.config import Library as LibrarySettings
 from ghostroll.config import Publish, Settings
 from ghostroll.config.settings import S3, Originals, PublishTarget
-from ghostroll.engine.settle import Settlement
+from ghostroll.engine.settle import Outcome, Policy, Settlement, settle_outcome
+from ghostroll.errors import TargetRefused, TransientError
 from ghostroll.model import (
     Cause,
     GalleryId,
@@ -264,6 +265,51 @@ def test_what_was_under_way_when_an_outage_began_waits_with_the_rest(station: St
     note_bucket(wiring, Settlement(task, TaskState.READY, charged=True, error="a bug"))
     with wiring.database.read() as db:
         assert [*tasks.list_parked(db)] == [Cause.TARGET]
+
+
+def test_one_object_that_is_refused_keeps_no_other(tmp_path: Path) -> None:
+    """A bucket that takes pictures and no originals gets the pictures, however small the original that it refuses."""
+    settings = make_settings(tmp_path, Publish(originals=Originals.ALL))
+    with open_station(settings, "test", quiet=True, witness=Witness(None)) as station:
+        wiring = station.wiring
+        job, sources = add_secured_job(wiring, "session", files=2)
+        with wiring.database.write() as db:
+            want_original(wiring, db, sources[0])
+            (task,) = tasks.claim(db, Stage.UPLOAD, job=None, limit=1, now=wiring.clock.boot())
+            refused = settle_outcome(Outcome(task, error=TargetRefused("no")), Policy(), now=1.0, jitter=0.0)
+            tasks.settle(
+                db, task, refused.state, charged=refused.charged, due=refused.due, cause=refused.cause
+            )
+            record_picture(db, wiring, sources[1], find_session(wiring, job), make_picture(sources[1]))
+            db.execute("UPDATE task SET weight = 1 WHERE id = ?", (task.id,))
+            db.execute("DELETE FROM task WHERE stage = 'publish'")
+        note_bucket(wiring, refused)
+        wiring.outage.try_at = 0.0
+        try_bucket(wiring, lambda: None)
+        with wiring.database.read() as db:
+            ready = db.execute("SELECT id FROM task WHERE state = 'ready'").fetchall()
+        assert len(ready) == 1
+        assert ready[0][0] != task.id
+
+
+def test_what_was_given_up_alone_is_no_outage(station: Station) -> None:
+    """An object that failed again and again in a way of its own waits by itself; whatever else there is goes on."""
+    wiring = station.wiring
+    job, sources = add_secured_job(wiring, "session", files=2)
+    with wiring.database.write() as db:
+        for source in sources:
+            record_picture(db, wiring, source, find_session(wiring, job), make_picture(source))
+        db.execute("DELETE FROM task WHERE stage = 'publish'")
+        (task,) = tasks.claim(db, Stage.UPLOAD, job=None, limit=1, now=wiring.clock.boot())
+        given_up = settle_outcome(
+            Outcome(task, error=TransientError("other bytes")),
+            Policy(attempts=1, waits_for=Cause.TARGET),
+            now=1.0,
+            jitter=0.0,
+        )
+        tasks.settle(db, task, given_up.state, charged=True, due=given_up.due, cause=given_up.cause)
+    note_bucket(wiring, given_up)
+    assert sorted(tell_states(wiring, job)) == ["parked", "ready"]
 
 
 @pytest.mark.parametrize("ask_for", [publish_job, want_link, None])

@@ -37,7 +37,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a task is put down. `due` is boot-time seconds."""
+    """How a task is put down. `due` is boot-time seconds; of one that waits for a cause, when it met that."""
 
     task: Task
     state: TaskState
@@ -59,13 +59,13 @@ def settle_outcome(outcome: Outcome, policy: Policy, *, now: float, jitter: floa
             return Settlement(task, TaskState.READY, due=now + _SOON, error=text)
         case Verdict.PARK:
             cause = error.cause if isinstance(error, ParkError) else policy.waits_for
-            return Settlement(task, TaskState.PARKED, cause=cause, error=text)
+            return Settlement(task, TaskState.PARKED, due=now, cause=cause, error=text)
         case Verdict.DIE:
-            return _give_up(task, text, policy)
+            return _give_up(task, text, policy, now)
         case Verdict.RETRY:
             if policy.attempts is not None and task.attempts + 1 >= policy.attempts:
                 waits_for = error.waits_for if isinstance(error, TransientError) else None
-                return _give_up(task, text, policy, waits_for)
+                return _give_up(task, text, policy, now, waits_for)
             wait = wait_before_retry(task.attempts, jitter)
             return Settlement(task, TaskState.READY, charged=True, due=now + wait, error=text)
         case _:
@@ -78,8 +78,8 @@ def wait_before_retry(attempts: int, jitter: float) -> float:
     return longest * (0.5 + jitter / 2)
 
 
-def _give_up(task: Task, text: str, policy: Policy, waits_for: Cause | None = None) -> Settlement:
+def _give_up(task: Task, text: str, policy: Policy, now: float, waits_for: Cause | None = None) -> Settlement:
     if policy.may_die and waits_for is None:
         return Settlement(task, TaskState.DEAD, charged=True, error=text)
     cause = waits_for or policy.waits_for
-    return Settlement(task, TaskState.PARKED, charged=True, cause=cause, error=text)
+    return Settlement(task, TaskState.PARKED, charged=True, due=now, cause=cause, error=text)

@@ -299,13 +299,17 @@ def park_bucket(db: sqlite3.Connection, cause: Cause, error: str) -> int:
 
 
 def unpark_bucket(db: sqlite3.Connection, causes: Iterable[Cause], *, limit: int = -1) -> int:
-    """Make what needs the bucket and waits for these causes ready again, smallest first; returns how many."""
+    """Make what needs the bucket and waits for these causes ready again; returns how many.
+
+    What has met nothing itself comes first, then what met it longest ago: else one object that is refused alone
+    would be tried again and again, and keep all others. Of these the pages come first, then pictures, the smallest first.
+    """
     wanted = list(causes)
     marks = ", ".join("?" * len(wanted))
     return db.execute(
         "UPDATE task SET state = 'ready', cause = NULL, error = NULL, due = 0, attempts = 0 WHERE id IN ("
         f" SELECT id FROM task WHERE state = 'parked' AND cause IN ({marks}) AND {_OF_BUCKET}"
-        " ORDER BY stage = 'publish' DESC, weight, id LIMIT ?)",
+        f" ORDER BY due, stage = 'publish' DESC, priority >> {RANK_BITS} DESC, weight, id LIMIT ?)",
         (*wanted, limit),
     ).rowcount
 

@@ -58,8 +58,10 @@ def is_anything_parked(wiring: Wiring) -> bool:
 def note_bucket(wiring: Wiring, settlement: Settlement) -> None:
     """What one task met at the bucket is what all wait for, also one that would try again by itself.
 
-    Where one got through, all go on.
+    Where one got through, all go on. One that was given up after many tries waits alone: that is its own trouble.
     """
+    if settlement.state is TaskState.PARKED and settlement.charged:
+        return
     cause, outage, now = settlement.cause, wiring.outage, wiring.clock.boot()
     got_through = outage.cause is not None and settlement.state is TaskState.DONE
     would_try = outage.cause is not None and settlement.state is TaskState.READY

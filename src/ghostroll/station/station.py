@@ -47,6 +47,7 @@ _BREATHER = 0.05  # seconds between two looks at what is waited for
 _PAGE_SENDERS = 2  # one gallery that goes up slowly must not keep the next link waiting
 _ORIGINALS_AT_ONCE = 4  # more gain nothing: each is large
 _PUBLISH_ATTEMPTS = 4  # some seconds; after that a gallery waits until the next start, or `retry`
+_UPLOAD_ATTEMPTS = 5  # as well; after that an object waits, and it is said for what
 
 
 class Station:
@@ -147,7 +148,13 @@ class Station:
     def _start_uploads(self, cloud: Cloud) -> None:
         """Pictures have threads of their own, so that no film of an older card is in their way."""
         for rank, threads in ((jobs.PICTURES, cloud.most_threads), (jobs.OTHERS, _ORIGINALS_AT_ONCE)):
-            crew = Crew(Stage.UPLOAD, lambda: UploadWork(self.wiring, cloud), threads=threads, rank=rank)
+            crew = Crew(
+                Stage.UPLOAD,
+                lambda: UploadWork(self.wiring, cloud),
+                threads=threads,
+                rank=rank,
+                policy=Policy(attempts=_UPLOAD_ATTEMPTS, waits_for=Cause.TARGET),
+            )
             self.engine.start(crew)
 
     def admit(
