@@ -149,8 +149,6 @@ class Daemon:
         """Tell systemd and everybody else how it is, and keep the machine awake where a card is read."""
         station = self._station
         status = self._trouble
-        # Before anything is looked at: what ends meanwhile gets one more beat.
-        self._busy = station is not None and (self._answering > 0 or not station.is_quiet())
         if station is not None:
             if self._is_waiting(station) and self._is_time_to_look():
                 self._looks += 1
@@ -158,6 +156,9 @@ class Daemon:
                 self._attendants.try_again()
             station.try_bucket()
             station.renew_addresses()
+        # After all that begins anything, and before anything is looked at: what ends meanwhile gets one more beat.
+        self._busy = station is not None and (self._answering > 0 or not station.is_quiet())
+        if station is not None:
             self._at_work = station.list_at_work()
             being_read = station.list_being_read()
             if being_read:
