@@ -1,7 +1,9 @@
 """What a review of the bucket's part proved wrong once: a sentence each, and never again."""
 
+import contextlib
 import io
 import os
+import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,6 +38,8 @@ from ghostroll.model import (
     Source,
     SourceState,
     Stage,
+    Task,
+    TaskId,
     TaskState,
 )
 from ghostroll.state import assets, galleries, objects, tasks
@@ -49,6 +53,7 @@ from ghostroll.station.renewing import renew_addresses
 from ghostroll.station.review import review_job
 from ghostroll.station.station import Station
 from ghostroll.station.summary import Moments, summarize
+from ghostroll.station.telling import tell_settlement
 from ghostroll.station.upkeep import is_link_settled, publish_job, revive_job, want_link
 from ghostroll.station.upload import UploadWork
 from ghostroll.station.wiring import Wiring
@@ -326,6 +331,41 @@ def test_next_outage_is_told_too(station: Station, ask_for: object) -> None:
         try_bucket(wiring, lambda: None)
     assert wiring.outage.cause is None
     assert Cause.NETWORK_DOWN not in wiring.waiting
+
+
+def test_what_many_meet_at_once_is_told_once(station: Station) -> None:
+    """Of all threads whose requests fail in the same moment one tells it."""
+    wiring = station.wiring
+    job, _ = add_secured_job(wiring, "session")
+    both, told = threading.Barrier(2), []
+
+    class Slow(set[Cause]):
+        """Known causes, at which two threads look before one adds its own, if they can."""
+
+        def __contains__(self, cause: object) -> bool:
+            known = super().__contains__(cause)
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(0.5)
+            return known
+
+    class Log:
+        """Counts warnings."""
+
+        def warning(self, sentence: str, **_: object) -> None:
+            told.append(sentence)
+
+        def debug(self, *_: object, **__: object) -> None:
+            """Nobody reads it."""
+
+    wiring.waiting, wiring.log = Slow(), Log()  # type: ignore[assignment]
+    task = Task(TaskId(1), Stage.UPLOAD, job, 1, 0, 1)
+    parked = Settlement(task, TaskState.PARKED, cause=Cause.TARGET, error="refused")
+    threads = [threading.Thread(target=tell_settlement, args=(wiring, parked)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == ["waiting: refused"]
 
 
 def test_retry_looks_again_at_what_was_not_confirmed(tmp_path: Path) -> None:

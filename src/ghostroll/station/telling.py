@@ -171,8 +171,7 @@ def tell_settlement(wiring: Wiring, settlement: Settlement) -> None:
             job=task.job_id,
             stage=Stage.RENDER,
         )
-    elif settlement.cause in _TOLD_CAUSES and settlement.cause not in wiring.waiting:
-        wiring.waiting.add(settlement.cause)
+    elif settlement.cause in _TOLD_CAUSES and _is_news(wiring, settlement.cause):
         wiring.log.warning(
             f"waiting: {settlement.error}", job=task.job_id, stage=task.stage, cause=settlement.cause
         )
@@ -185,6 +184,14 @@ def tell_settlement(wiring: Wiring, settlement: Settlement) -> None:
         wiring.log.debug(
             f"{task.stage} {task.subject}: {settlement.error}", job=task.job_id, stage=task.stage
         )
+
+
+def _is_news(wiring: Wiring, cause: Cause) -> bool:
+    """Whether nobody was told of this cause yet. Many threads meet one at once, and one of them tells it."""
+    with wiring.telling_lock:
+        known = cause in wiring.waiting
+        wiring.waiting.add(cause)
+    return not known
 
 
 def tell_formattable(wiring: Wiring, job: Job) -> None:

@@ -67,6 +67,7 @@ class Wiring:
     review_lock: threading.Lock = field(default_factory=threading.Lock)
     records_lock: threading.Lock = field(default_factory=threading.Lock)
     session_lock: threading.Lock = field(default_factory=threading.Lock)
+    telling_lock: threading.Lock = field(default_factory=threading.Lock)
     published: dict[GalleryId, float] = field(
         default_factory=dict
     )  # boot time until which a gallery may rest
