@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from buckets import RENDITION, Kept, make_original, open_bucket, put
@@ -190,6 +191,31 @@ def test_address_that_is_none_is_refused(moto: Store, monkeypatch: pytest.Monkey
         pytest.raises(TargetRefused, match="endpoint_url"),
     ):
         bucket.put("p/1.jpg", b"x", RENDITION)
+
+
+def test_authorities_that_can_not_be_read(
+    moto: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file of certificates that is not there, or is none, is a person's matter: nothing of it passes by itself."""
+    none = tmp_path / "none.pem"
+    none.write_text("nothing")
+    for path in (tmp_path / "not-there", none, tmp_path):
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
+        with (
+            open_bucket(moto.at(moto.endpoint.replace("http:", "https:")), monkeypatch) as bucket,
+            pytest.raises(TargetRefused, match="AWS_CA_BUNDLE"),
+        ):
+            bucket.put("p/1.jpg", b"x", RENDITION)
+
+
+def test_proxy_that_is_no_address_is_named(moto: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is corrected by a person; the store is not blamed."""
+    for proxy in ("http://[::1", "http://user:p\u00e4ss@127.0.0.1:9", "http://127.0.0.1:99999"):
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        with open_bucket(moto.at("http://127.0.0.2:9"), monkeypatch) as bucket:
+            monkeypatch.delenv("http_proxy", raising=False)
+            with pytest.raises(TargetRefused, match="HTTP_PROXY"):
+                bucket.put("p/1.jpg", b"x", RENDITION)
 
 
 def test_stop_cuts_a_transfer_at_once(rclone: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ghostroll.errors import GhostrollError
+from ghostroll.errors import GhostrollError, TargetRefused
 from ghostroll.model import Sha256
 from ghostroll.publish.s3.bandwidth import Bandwidth
 from ghostroll.publish.s3.body import PIECE, Body, Cut, Reader
@@ -148,9 +148,11 @@ class Line:
             return Declined(status)
         if means_overload(error):
             self._ease()
-        if concerns_credentials(error):
+        failure = refuse(error, self.place)
+        # What no store has answered is about this machine's own configuration, which a person corrects in its files.
+        if concerns_credentials(error) or (isinstance(failure, TargetRefused) and not response):
             self.forget(client)
-        return refuse(error, self.place)
+        return failure
 
     def _ease(self) -> None:
         self.gate.ease()

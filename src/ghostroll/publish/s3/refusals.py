@@ -50,6 +50,7 @@ _DENIED = frozenset({
     "401", "AccessForbidden", "AccountSuspended", "UserSuspended", "InvalidObjectState",
 })  # fmt: skip
 _CREDENTIALS = _EXPIRED | _WRONG
+_NO_FILE = frozenset({errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES})
 
 _KEYS = "give working ones in ~/.aws/credentials, in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or as the systemd credential `aws`"
 
@@ -179,10 +180,8 @@ def _refuse_line(error: Exception, place: Place) -> GhostrollError:  # noqa: PLR
             return TargetUnreachable(f"The proxy on the way to {host} can't be reached; {goes_on}.")
         case known.ConnectTimeoutError() | known.ReadTimeoutError():
             return TargetUnreachable(f"{host} does not answer in time; {goes_on}.")
-        case known.HTTPClientError() if _holds_no_header(error):
-            return TargetRefused(
-                f"The credentials for the bucket {place.bucket} hold a line end or another sign that none has: {_KEYS}."
-            )
+        case known.HTTPClientError() if any(isinstance(one, ValueError) for one in _walk(error)):
+            return _refuse_unwritten(error, place)
         case known.ConnectionClosedError() | known.EndpointConnectionError() | known.HTTPClientError():
             return TargetUnreachable(f"{_say_line(error, host)}; {goes_on}.")
         case known.IncompleteReadError():
@@ -235,9 +234,13 @@ def _refuse_chain(error: Exception, place: Place) -> GhostrollError:
             )
 
 
-def _holds_no_header(error: Exception) -> bool:
-    """Whether a request could not even be written: of its headers only a token comes from outside."""
-    return any(isinstance(one, ValueError) and "header value" in str(one) for one in _walk(error))
+def _refuse_unwritten(error: Exception, place: Place) -> GhostrollError:
+    """A request that could not even be begun: only a token and a proxy's address come from outside unread."""
+    if any(isinstance(one, ValueError) and "header value" in str(one) for one in _walk(error)):
+        return TargetRefused(
+            f"The credentials for the bucket {place.bucket} hold a line end or another sign that none has: {_KEYS}."
+        )
+    return TargetRefused("HTTPS_PROXY or HTTP_PROXY is no address of a proxy: correct it, or take it away.")
 
 
 def _refuse_tls(error: Exception, place: Place) -> GhostrollError:
@@ -259,7 +262,20 @@ def _refuse_tls(error: Exception, place: Place) -> GhostrollError:
             f"The certificate of {place.host} can't be trusted: correct publish.s3.endpoint_url, or name its authority "
             "in AWS_CA_BUNDLE."
         )
+    if any(_is_about_authorities(one) for one in _walk(error)):
+        return TargetRefused(
+            "The certificates of authorities that AWS_CA_BUNDLE names, or ca_bundle in ~/.aws/config, can't be read: correct it."
+        )
     return TargetUnreachable(f"No TLS connection to {place.host} comes about; uploads go on by themselves.")
+
+
+def _is_about_authorities(error: BaseException) -> bool:
+    """Whether what was to be trusted could not be read: a file that is not there, or holds something else."""
+    if isinstance(error, ssl.SSLError):
+        return getattr(error, "reason", "") == "NO_CERTIFICATE_OR_CRL_FOUND" or (
+            getattr(error, "library", "") == "PEM"
+        )
+    return isinstance(error, OSError) and error.errno in _NO_FILE
 
 
 def _say_line(error: Exception, host: str) -> str:
