@@ -301,8 +301,7 @@ def park_bucket(db: sqlite3.Connection, cause: Cause, error: str) -> int:
 def unpark_bucket(db: sqlite3.Connection, causes: Iterable[Cause], *, limit: int = -1) -> int:
     """Make what needs the bucket and waits for these causes ready again; returns how many.
 
-    What has met nothing itself comes first, then what met it longest ago: else one object that is refused alone
-    would be tried again and again, and keep all others. Of these the pages come first, then pictures, the smallest first.
+    First what met nothing itself, then what met it longest ago: one that is refused alone keeps no other.
     """
     wanted = list(causes)
     marks = ", ".join("?" * len(wanted))
