@@ -188,8 +188,8 @@ connect, counter = database._connect, itertools.count(1)
 def trace(statement):
     if "CREATE " in statement and next(counter) == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
-def connect_traced(path, *, read_only=False):
-    connection = connect(path, read_only=read_only)
+def connect_traced(*arguments):
+    connection = connect(*arguments)
     connection.set_trace_callback(trace)
     return connection
 database._connect = connect_traced

@@ -113,7 +113,7 @@ class Database:
 
         Meanwhile others write. Raises what `read` does.
         """
-        with _tell_disk(self.path), contextlib.closing(_connect(self.path, read_only=True)) as connection:
+        with _tell_disk(self.path), contextlib.closing(_connect(self.path, "mode=ro")) as connection:
             connection.execute("BEGIN")
             # What is seen begins with the first read, not with BEGIN (sqlite.org/lang_transaction.html).
             connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
@@ -141,7 +141,7 @@ def open_reader(path: str) -> sqlite3.Connection:
             f"the state at {path} can't be opened: {error.strerror}; check its permissions"
         ) from error
     check_untouched(path, thorough=False)
-    return _connect(path, read_only=True)
+    return _connect(path, _choose_mode(path))
 
 
 def _make_file(path: str) -> None:
@@ -153,11 +153,19 @@ def _make_file(path: str) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664))
 
 
-def _connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
-    uri = f"file://{quote(os.fsencode(os.path.abspath(path)))}"
-    if read_only:
-        # Without -wal there is no owner: a clean file that a stranger may not make a -shm for.
-        uri += "?mode=ro" if os.path.exists(path + "-wal") else "?mode=ro&immutable=1"
+def _choose_mode(path: str) -> str:
+    """How to read a state beside whoever may be at work on it. Only where certainly nobody is, it is as it stands."""
+    try:
+        os.stat(path + "-wal")
+    except FileNotFoundError:
+        return "mode=ro&immutable=1"  # a clean file, that a stranger may not make a -shm for
+    except OSError:  # what can't be seen may hold the newest records; SQLite says what is wrong with it
+        pass
+    return "mode=ro"
+
+
+def _connect(path: str, mode: str = "mode=rwc") -> sqlite3.Connection:
+    uri = f"file://{quote(os.fsencode(os.path.abspath(path)))}?{mode}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
     connection.row_factory = sqlite3.Row
     return connection
@@ -194,7 +202,7 @@ def _find_read_error(path: str) -> str | None:
             with contextlib.suppress(FileNotFoundError), open(name, "rb") as file:
                 while file.read(1 << 20):
                     pass
-        with contextlib.closing(_connect(path, read_only=True)) as connection:
+        with contextlib.closing(_connect(path, _choose_mode(path))) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except OSError as error:
         return error.strerror
@@ -236,18 +244,17 @@ def check_untouched(path: str, *, thorough: bool) -> None:
     newest = len(load_migrations())
     try:
         with open(path, "rb") as file:
-            header = file.read(16)
+            header, size = file.read(16), os.fstat(file.fileno()).st_size
     except OSError as error:
         raise StateUnusable(f"the state at {path} can't be opened: {error.strerror}") from error
     if header and header != b"SQLite format 3\x00":
         raise StateUnusable(
             f"{path} is not a database of ghostroll; it was left untouched: move it away, then run 'ghostroll adopt'"
         )
-    thorough = thorough and (
-        os.path.exists(path + "-wal") or os.path.getsize(path) <= _CHECKED_AT_EVERY_START
-    )
+    mode = _choose_mode(path)
+    thorough = thorough and ("immutable" not in mode or size <= _CHECKED_AT_EVERY_START)
     try:
-        with contextlib.closing(_connect(path, read_only=True)) as connection:
+        with contextlib.closing(_connect(path, mode)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             check = "quick_check(1)" if thorough else "schema_version"
             (damage,) = connection.execute(f"PRAGMA {check}").fetchone()
