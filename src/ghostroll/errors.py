@@ -4,7 +4,9 @@ Every message is one sentence for a person, with the remedy where there is one. 
 `verdict` (and `cause`) of whatever a stage raises; the command line reads `exit_code`.
 """
 
+import errno
 from enum import Enum, auto
+from typing import Self
 
 from ghostroll.model import Cause
 
@@ -51,6 +53,26 @@ class InnocentError(TransientError):
     """Something around the task failed before the task was taken: charge nobody."""
 
     verdict = Verdict.AGAIN
+
+
+class MachineShort(TransientError):
+    """The machine has no room for another open file just now: no card, no disk and no picture is to blame.
+
+    Whoever waits for it looks whether a file can be written again, as for a disk that failed.
+    """
+
+    waits_for = Cause.LIBRARY_GONE
+
+    # What an OSError of it carries: the limits of the process and of the machine, and memory. open(2)
+    numbers = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+    @classmethod
+    def explain(cls, error: OSError) -> Self:
+        """The sentence for such an error."""
+        return cls(
+            f"this machine can open no more files ({error.strerror}): end what else runs on it, or give ghostroll"
+            " a higher limit (LimitNOFILE= of its service, ulimit -n in a shell)"
+        )
 
 
 class Stopped(GhostrollError):
