@@ -34,6 +34,9 @@ def test_an_empty_mount_point_stays_empty(
     assert run.code == 2, run.err
     assert "Input/output error" in run.err
     assert list(library.iterdir()) == []
+    if lost == "libraries.json":
+        told = faulty.run(env | faulty.arm(Fault(kind, f"*/{lost}", "EIO")), "doctor")
+        assert f"{memory} can't be read: Input/output error" in told.out
     assert lost == "state.db" or memory.read_bytes() == known
 
 

@@ -87,7 +87,8 @@ class Station:
         """
         state_path = os.fspath(settings.state_path)
         library_path = os.fsencode(settings.library.path)
-        recorded, remembered = _recall_library(state_path), _recall_witness(witness, library_path)
+        recorded = _recall_library(state_path)
+        remembered = None if recorded else _recall_witness(witness, library_path)
         try:
             library = open_library(
                 library_path,
