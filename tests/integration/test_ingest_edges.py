@@ -110,6 +110,15 @@ def test_a_gallery_that_can_not_be_written_ends(person: Person) -> None:
     assert json.loads(person.run("status", "--json").out)["unfinished"] == []
 
 
+def test_a_folder_among_what_is_unfinished_keeps_nobody_waiting(person: Person) -> None:
+    """A folder that somebody put where copies begin is left alone, and the card is copied."""
+    person.ingest()
+    folder = person.library / ".ghostroll" / "incoming" / "mine"
+    folder.mkdir()
+    assert person.ingest().document["known"] == 5
+    assert folder.is_dir()
+
+
 def test_pictures_wait_where_no_worker_lives(person: Person) -> None:
     """Where every worker dies before its first picture, copies are safe, the exit code tells, and the next run goes on."""
     document = person.ingest(code=3, GHOSTROLL_RENDER_FAULT="early:JPG").document

@@ -196,7 +196,9 @@ def clear_incoming(root: int) -> int:
     with library_errors("clearing .ghostroll/incoming"):
         names = os.listdir(os.path.join(os.fsencode(f"/proc/self/fd/{root}"), INCOMING))
         for name in names:
-            os.unlink(INCOMING + b"/" + name, dir_fd=root)
+            # A folder is none of ours, and what is gone is gone: neither keeps the next card waiting.
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                os.unlink(INCOMING + b"/" + name, dir_fd=root)
         return len(names)
 
 
