@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import os
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -92,6 +93,21 @@ def _run() -> int:
         return _tell(_say_usage(error), UsageError.exit_code)
     except sqlite3.DatabaseError as error:
         return _tell(_say_trouble(error), StateUnusable.exit_code)
+    except FileNotFoundError:
+        if _is_somewhere():
+            raise
+        return _tell(
+            "the folder that this was started in is gone: change to another one", UsageError.exit_code
+        )
+
+
+def _is_somewhere() -> bool:
+    """Whether a path that is not absolute can mean anything."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _say_trouble(error: sqlite3.DatabaseError) -> str:
