@@ -55,8 +55,11 @@ class InnocentError(TransientError):
     verdict = Verdict.AGAIN
 
 
+_NO_THREAD = "can't start new thread"  # all that tells it from other RuntimeErrors: CPython, _threadmodule.c
+
+
 class MachineShort(TransientError):
-    """The machine has no room for another open file just now: no card, no disk and no picture is to blame.
+    """The machine has no open file, memory or thread left just now: no card, no disk and no picture is to blame.
 
     Whoever waits for it looks whether a file can be written again, as for a disk that failed.
     """
@@ -73,6 +76,22 @@ class MachineShort(TransientError):
             f"this machine can open no more files ({error.strerror}): end what else runs on it, or give ghostroll"
             " a higher limit (LimitNOFILE= of its service, ulimit -n in a shell)"
         )
+
+    @classmethod
+    def find(cls, error: BaseException) -> Self | None:
+        """The sentence for whatever Python raises where a machine has too little of something, None for all else."""
+        match error:
+            case OSError() if error.errno in cls.numbers:
+                return cls.explain(error)
+            case MemoryError():
+                return cls("this machine has no memory left: end what else runs on it")
+            case RuntimeError() if str(error) == _NO_THREAD:
+                return cls(
+                    "this machine starts no more threads: end what else runs on it, or give ghostroll a higher limit"
+                    " (TasksMax= of its service, ulimit -u in a shell)"
+                )
+            case _:
+                return None
 
 
 class Stopped(GhostrollError):

@@ -196,7 +196,7 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
         check_sentence(run)
         assert run.code == code, run.err
         assert ("folder that this was started in is gone" in run.err) is (code == 2)
-    assert run.document["renditions"] == 6
+        assert code == 2 or run.document["renditions"] == 6
 
 
 def test_a_path_that_is_not_utf8(tmp_path: Path) -> None:

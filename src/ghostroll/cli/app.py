@@ -13,7 +13,7 @@ from typer import TyperException
 
 from ghostroll import __version__
 from ghostroll.cli.streams import open_streams
-from ghostroll.errors import GhostrollError, StateUnusable, UsageError
+from ghostroll.errors import GhostrollError, MachineShort, StateUnusable, UsageError
 from ghostroll.observe.wording import say_name
 
 # In the order in which help lists them. Only the module of the command that is typed is loaded: a card's first
@@ -93,8 +93,11 @@ def _run() -> int:
         return _tell(_say_usage(error), UsageError.exit_code)
     except sqlite3.DatabaseError as error:
         return _tell(_say_trouble(error), StateUnusable.exit_code)
-    except FileNotFoundError:
-        if _is_somewhere():
+    except (OSError, MemoryError, RuntimeError) as error:
+        short = MachineShort.find(error)
+        if short is not None:
+            return _tell(str(short), short.exit_code)
+        if not isinstance(error, FileNotFoundError) or _is_somewhere():
             raise
         return _tell(
             "the folder that this was started in is gone: change to another one", UsageError.exit_code
