@@ -291,6 +291,22 @@ def test_a_promise_reaches_the_medium(tmp_path: Path) -> None:
     assert kept == [0] * 5
 
 
+@pytest.mark.parametrize("backup", [False, True])
+def test_a_promise_is_not_given_in_a_file_that_was_taken_away(tmp_path: Path, *, backup: bool) -> None:
+    """Where somebody moves a state away, or an older one into its place, nothing is promised that nobody would find."""
+    with open_ledger(tmp_path) as database:
+        path = Path(database.path)
+        with database.promise() as db:
+            jobs.add_session(db, "before", created_at=CREATED)
+        path.rename(tmp_path / "away")
+        if backup:
+            path.write_bytes((tmp_path / "away").read_bytes())
+        with pytest.raises(StateUnusable, match="adopt"), database.promise() as db:
+            jobs.add_session(db, "after", created_at=CREATED)
+        with pytest.raises(StateUnusable, match="adopt"), database.snapshot():
+            pass
+
+
 def test_an_empty_promise_is_an_error(tmp_path: Path) -> None:
     """A promise that changes no row would not be made durable: it is a bug, and the next one works."""
     with open_ledger(tmp_path) as database:

@@ -49,6 +49,7 @@ class Database:
         try:
             with _tell_disk(path):
                 self._migrate()
+            self._file = _identify(path)
         except BaseException:
             self._connection.close()
             raise
@@ -88,7 +89,8 @@ class Database:
     def promise(self) -> Iterator[sqlite3.Connection]:
         """One transaction that, on return, survives a power cut with everything committed before it.
 
-        It must change a row: SQLite does no fsync for an empty commit.
+        It must change a row: SQLite does no fsync for an empty commit. Raises StateUnusable where the file was taken
+        away meanwhile: what is committed then goes with it.
         """
         with self._lock:
             before = self._connection.total_changes
@@ -98,6 +100,7 @@ class Database:
                     yield connection
                     if self._connection.total_changes == before:
                         raise AssertionError("a promise that changes no row is not made durable")
+                self._check_place()
             finally:
                 self._connection.execute("PRAGMA synchronous=NORMAL")
 
@@ -111,13 +114,25 @@ class Database:
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """All that is committed now, and nothing that comes later, for who reads so much that nobody may wait for it.
 
-        Meanwhile others write. Raises what `read` does.
+        Meanwhile others write. Raises what `read` does, and StateUnusable where another file took the state's place.
         """
+        self._check_place()
         with _tell_disk(self.path), contextlib.closing(_connect(self.path, "mode=ro")) as connection:
             connection.execute("BEGIN")
             # What is seen begins with the first read, not with BEGIN (sqlite.org/lang_transaction.html).
             connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
             yield connection
+
+    def _check_place(self) -> None:
+        """Raise StateUnusable unless the file at the path is the one that is written.
+
+        Where its whole folder is gone it went along with it, and whoever looks at the library says so.
+        """
+        if _identify(self.path) != self._file and _identify(os.path.dirname(os.path.abspath(self.path))):
+            raise StateUnusable(
+                f"the state at {self.path} was moved or replaced while it was in use: nothing that was recorded since"
+                " is in it; run 'ghostroll adopt', then the same command again"
+            )
 
     def close(self) -> None:
         """Close the last connection; SQLite then folds the WAL into the file."""
@@ -142,6 +157,15 @@ def open_reader(path: str) -> sqlite3.Connection:
         ) from error
     check_untouched(path, thorough=False)
     return _connect(path, _choose_mode(path))
+
+
+def _identify(path: str) -> tuple[int, int] | None:
+    """Which file is there; None for none that can be seen."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _make_file(path: str) -> None:
