@@ -1,5 +1,6 @@
 """A machine that can open no more files for a moment: no card, no disk and no picture is to blame for it."""
 
+import contextlib
 import os
 import resource
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from forking import fork_command
 from promises import check_finished
 from running import check_sentence, environment
 
+from ghostroll.cards.mounts import Mount
+from ghostroll.cards.roots import RootReader
+from ghostroll.cards.sight import Insertion
 from ghostroll.cards.volume import Medium
 from ghostroll.errors import MachineShort
 
@@ -59,21 +63,37 @@ def test_a_shortage_that_lasts_is_told(
     count("disk: calls of the program that failed (EMFILE)")
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def no_more_files() -> Iterator[None]:
-    """For a process that can open no file any more."""
+    """Meanwhile this process can open no file."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-@pytest.mark.usefixtures("no_more_files")
 def test_a_card_is_not_gone_because_its_disk_cannot_be_asked(tmp_path: Path) -> None:
     """Where it can't be told which medium is in, nobody is told that the card was pulled."""
     found = os.stat(tmp_path)
     medium = Medium(os.fsencode(tmp_path), found.st_dev, found.st_ino, "/sys/block/sdz", "7")
-    with pytest.raises(MachineShort):
+    with no_more_files(), pytest.raises(MachineShort):
         medium.check_present()
+
+
+def test_a_card_that_came_at_such_a_moment_is_looked_at_again(tmp_path: Path) -> None:
+    """A card whose top folder could not be opened for want of files is listed at the next look, not refused for good."""
+    (tmp_path / "DCIM").mkdir()
+    mount = Mount(0, b"/", os.fsencode(tmp_path), "vfat", b"/dev/sdz1")
+    key = (Insertion(7, "/block/sdz/sdz1"), mount.key)
+    reader = RootReader(lambda: None)
+    with no_more_files():
+        reader.ask(key, mount)
+        assert reader.close(60)
+    assert reader.answers() == {}
+    reader.ask(key, mount)
+    assert reader.close(60)
+    assert [listing.folders for listing in reader.answers().values()] == [(b"DCIM",)]
