@@ -369,6 +369,8 @@ def _recall_library(state_path: str) -> str | None:
         os.stat(state_path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError:  # whoever opens the library, or takes the state, says whose it is
+        return None
     except OSError:  # what can't be seen is not gone; opening it says why
         pass
     with contextlib.closing(open_reader(state_path)) as db:
