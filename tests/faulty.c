@@ -43,6 +43,7 @@ static int log_to = -1;
 static const struct { const char *name; int error; } ERRORS[] = {
     {"ENOSPC", ENOSPC}, {"EIO", EIO},       {"EROFS", EROFS},   {"EDQUOT", EDQUOT},
     {"ENODEV", ENODEV}, {"ENOENT", ENOENT}, {"EUCLEAN", EUCLEAN}, {"ELOOP", ELOOP},
+    {"EMFILE", EMFILE},
 };
 
 static void parse_action(struct rule *rule, const char *word) {

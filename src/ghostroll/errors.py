@@ -4,7 +4,9 @@ Every message is one sentence for a person, with the remedy where there is one. 
 `verdict` (and `cause`) of whatever a stage raises; the command line reads `exit_code`.
 """
 
+import errno
 from enum import Enum, auto
+from typing import Self
 
 from ghostroll.model import Cause
 
@@ -51,6 +53,45 @@ class InnocentError(TransientError):
     """Something around the task failed before the task was taken: charge nobody."""
 
     verdict = Verdict.AGAIN
+
+
+_NO_THREAD = "can't start new thread"  # all that tells it from other RuntimeErrors: CPython, _threadmodule.c
+
+
+class MachineShort(TransientError):
+    """The machine has no open file, memory or thread left just now: no card, no disk and no picture is to blame.
+
+    Whoever waits for it looks whether a file can be written again, as for a disk that failed.
+    """
+
+    waits_for = Cause.LIBRARY_GONE
+
+    # What an OSError of it carries: the limits of the process and of the machine, and memory. open(2)
+    numbers = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+    @classmethod
+    def explain(cls, error: OSError) -> Self:
+        """The sentence for such an error."""
+        return cls(
+            f"this machine can open no more files ({error.strerror}): end what else runs on it, or give ghostroll"
+            " a higher limit (LimitNOFILE= of its service, ulimit -n in a shell)"
+        )
+
+    @classmethod
+    def find(cls, error: BaseException) -> Self | None:
+        """The sentence for whatever Python raises where a machine has too little of something, None for all else."""
+        match error:
+            case OSError() if error.errno in cls.numbers:
+                return cls.explain(error)
+            case MemoryError():
+                return cls("this machine has no memory left: end what else runs on it")
+            case RuntimeError() if str(error) == _NO_THREAD:
+                return cls(
+                    "this machine starts no more threads: end what else runs on it, or give ghostroll a higher limit"
+                    " (TasksMax= of its service, ulimit -u in a shell)"
+                )
+            case _:
+                return None
 
 
 class Stopped(GhostrollError):

@@ -28,6 +28,9 @@ _STATE = "*/.ghostroll/state.db*"
             "write", "*/share-*", "EIO", 2, "check that disk", id="a rendition that can't be written"
         ),
         pytest.param(
+            "stat", "*/state.db-wal", "EIO", 0, "SECURED", id="a journal of the state that can't be seen"
+        ),
+        pytest.param(
             "stat", "*/shelf/20*.JPG", "EIO", 2, "check that disk", id="a stored file that can't be seen"
         ),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from commanding import POWERLESS, Person, make_person
-from running import command, run_command
+from running import check_sentence, command, run_command
 
 import ghostroll
 
@@ -183,6 +183,20 @@ def test_a_user_without_a_home(tmp_path: Path) -> None:
     del person.env["HOME"]
     person.ingest()
     assert person.ingest().document["known"] == 5
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    """Started in a folder that somebody removes, all is made of a card whose path is whole; else a sentence says why not."""
+    person = make_person(tmp_path)
+    lost = tmp_path / "lost"
+    for card, code in (("EOS_DIGITAL", 2), (person.card, 0)):
+        lost.mkdir()
+        leave = ("sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', lost)
+        run = run_command(person.env, "ingest", card, "--json", before=leave)
+        check_sentence(run)
+        assert run.code == code, run.err
+        assert ("folder that this was started in is gone" in run.err) is (code == 2)
+        assert code == 2 or run.document["renditions"] == 6
 
 
 def test_a_path_that_is_not_utf8(tmp_path: Path) -> None:

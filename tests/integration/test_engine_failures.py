@@ -1,6 +1,7 @@
 """What becomes of a task that fails, and of an engine whose own thread does: over a real ledger, the work made up."""
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,30 @@ def test_a_transient_failure_comes_back_later(tmp_path: Path) -> None:
         bench.advance(second)
         bench.wait(bench.is_quiet)
         assert (bench.row()["state"], bench.row()["error"], bench.row()["attempts"]) == ("done", None, 2)
+
+
+@pytest.mark.parametrize(
+    "want",
+    [
+        pytest.param(OSError(errno.EMFILE, "Too many open files"), id="files"),
+        pytest.param(MemoryError(), id="memory"),
+        pytest.param(RuntimeError("can't start new thread"), id="threads"),
+    ],
+)
+def test_what_the_machine_lacks_is_no_fault_of_a_task(
+    want: Exception, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task that ended for want of memory, files or threads is tried again later, and no bug is told of."""
+
+    def do(_: Task) -> None:
+        raise want
+
+    with start_bench(tmp_path, files=1) as bench:
+        bench.engine.start(bench.crew(do, policy=Policy(attempts=1)))
+        bench.wait(lambda: len(bench.settlements) == 1)
+        assert (bench.row()["state"], bench.row()["cause"]) == ("parked", Cause.LIBRARY_GONE)
+        assert str(bench.row()["error"]).startswith("this machine")
+    assert "a bug" not in caplog.text
 
 
 def test_a_task_is_not_tried_before_it_is_due(tmp_path: Path) -> None:

@@ -110,6 +110,33 @@ def test_a_gallery_that_can_not_be_written_ends(person: Person) -> None:
     assert json.loads(person.run("status", "--json").out)["unfinished"] == []
 
 
+@pytest.mark.parametrize("instead", ["a file", "a link", "a link to nowhere"])
+def test_a_session_that_was_replaced_keeps_no_other_card_waiting(person: Person, instead: str) -> None:
+    """Where something else stands in an unfinished session's place, the next card is copied and shown as ever."""
+    person.ingest(code=KILLED, GHOSTROLL_CRASH_AT="publish.file_written:1")
+    session = person.find_session()
+    session.rename(person.home / "moved")
+    if instead == "a file":
+        session.touch()
+    else:
+        session.symlink_to(person.home / ("moved" if instead == "a link" else "nowhere"))
+    (person.card / "DCIM" / "100CANON" / "IMG_0001.JPG").unlink()
+    write_photo(person.card / "DCIM" / "100CANON" / "IMG_0044.JPG", 44)
+    other = person.card.rename(person.home / "OTHER")
+    document = person.run("ingest", other, "--json").document
+    assert document["secured"] is True
+    assert document["publication"] == "complete"
+
+
+def test_a_folder_among_what_is_unfinished_keeps_nobody_waiting(person: Person) -> None:
+    """A folder that somebody put where copies begin is left alone, and the card is copied."""
+    person.ingest()
+    folder = person.library / ".ghostroll" / "incoming" / "mine"
+    folder.mkdir()
+    assert person.ingest().document["known"] == 5
+    assert folder.is_dir()
+
+
 def test_pictures_wait_where_no_worker_lives(person: Person) -> None:
     """Where every worker dies before its first picture, copies are safe, the exit code tells, and the next run goes on."""
     document = person.ingest(code=3, GHOSTROLL_RENDER_FAULT="early:JPG").document

@@ -73,3 +73,21 @@ def test_a_check_can_be_stopped(tmp_path: Path) -> None:
 
     with library.enter() as root, pytest.raises(Stopped):
         list(check_assets(root, ledger.assets.values(), check=stop))
+
+
+def test_a_foreign_file_that_goes_meanwhile(tmp_path: Path) -> None:
+    """A file that somebody takes away while it is looked at is no finding, and the rest is looked at."""
+    library = found_library(tmp_path / "library")
+    originals = tmp_path / "library" / SESSION / "originals"
+    originals.mkdir(parents=True)
+    for name in ("one", "two"):
+        (originals / name).touch()
+
+    def take_away(path: bytes) -> bool:
+        if path.endswith(b"one"):
+            (originals / "one").unlink()
+        return False
+
+    with library.enter() as root:
+        (left,) = find_foreign(root, SESSION, take_away)
+    assert left.path.endswith(b"two")

@@ -188,8 +188,8 @@ connect, counter = database._connect, itertools.count(1)
 def trace(statement):
     if "CREATE " in statement and next(counter) == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
-def connect_traced(path, *, read_only=False):
-    connection = connect(path, read_only=read_only)
+def connect_traced(*arguments):
+    connection = connect(*arguments)
     connection.set_trace_callback(trace)
     return connection
 database._connect = connect_traced
@@ -289,6 +289,22 @@ def test_a_promise_reaches_the_medium(tmp_path: Path) -> None:
             kept.append(count_unwritten_pages(log))
     assert max(waiting) > 0
     assert kept == [0] * 5
+
+
+@pytest.mark.parametrize("backup", [False, True])
+def test_a_promise_is_not_given_in_a_file_that_was_taken_away(tmp_path: Path, *, backup: bool) -> None:
+    """Where somebody moves a state away, or an older one into its place, nothing is promised that nobody would find."""
+    with open_ledger(tmp_path) as database:
+        path = Path(database.path)
+        with database.promise() as db:
+            jobs.add_session(db, "before", created_at=CREATED)
+        path.rename(tmp_path / "away")
+        if backup:
+            path.write_bytes((tmp_path / "away").read_bytes())
+        with pytest.raises(StateUnusable, match="adopt"), database.promise() as db:
+            jobs.add_session(db, "after", created_at=CREATED)
+        with pytest.raises(StateUnusable, match="adopt"), database.snapshot():
+            pass
 
 
 def test_an_empty_promise_is_an_error(tmp_path: Path) -> None:

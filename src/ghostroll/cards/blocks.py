@@ -1,6 +1,5 @@
 """The block devices of this machine as they are now: sysfs for what is there, udev's database for what is on it."""
 
-import errno
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -8,8 +7,9 @@ from dataclasses import dataclass
 
 import pyudev
 
+from ghostroll.errors import MachineShort
+
 SYSFS = "/sys"
-_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _SECTOR = 512  # bytes; the unit of `size` in sysfs, whatever the disk's own
 # Disks that can be removable and are never a camera's card: discs, floppies, files, memory, stacks of other disks.
 _NO_CARD = ("dm-", "fd", "loop", "md", "nbd", "ram", "sr", "zram")
@@ -164,7 +164,7 @@ def _read(folder: str, name: str) -> str:
         with open(os.path.join(folder, name), encoding="ascii", errors="replace") as file:
             return file.read().strip()
     except OSError as error:
-        if error.errno in _SHORT:  # says nothing about the device
+        if error.errno in MachineShort.numbers:  # says nothing about the device
             raise
         return ""
 
@@ -178,6 +178,6 @@ def _list(folder: str, name: str) -> tuple[str, ...]:
     try:
         return tuple(sorted(os.listdir(os.path.join(folder, name))))
     except OSError as error:
-        if error.errno in _SHORT:
+        if error.errno in MachineShort.numbers:
             raise
         return ()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ghostroll.cards.kinds import tell_kind
 from ghostroll.cards.reading import open_below, tell_time
 from ghostroll.cards.volume import Medium
+from ghostroll.errors import MachineShort
 from ghostroll.model import Found, Kind, SourceState
 
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -28,7 +29,8 @@ def take_inventory(medium: Medium, leave_out: Sequence[str], *, check: Callable[
     """Everything on a card in a stable order, each folder's files before its folders.
 
     What is not a file is listed as skipped, what can't be listed as failed under its own name. `check`
-    is called for every folder and may raise to stop. Raises CardGone where the card left meanwhile.
+    is called for every folder and may raise to stop. Raises CardGone where the card left meanwhile,
+    MachineShort where a folder could not be listed for want of it.
     """
     found = list(_walk(medium, b"", [], leave_out, check))
     medium.check_present()
@@ -51,6 +53,8 @@ def _walk(
                 try:
                     entry = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
                 except OSError as error:
+                    if error.errno in MachineShort.numbers:
+                        raise
                     yield _failed(path, f"can't be looked at ({error.strerror})")
                     continue
                 reason = _tell_why_skipped(name, entry, medium, leave_out)
@@ -62,6 +66,8 @@ def _walk(
                     locked = not entry.st_mode & _WRITABLE
                     yield Found(path, entry.st_size, tell_time(entry), tell_kind(path), protected=locked)
     except OSError as error:
+        if error.errno in MachineShort.numbers:
+            raise MachineShort.explain(error) from error
         medium.check_present()
         yield _failed(folder or b".", f"can't be listed ({error.strerror})")
         return

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from ghostroll.cards.volume import Medium
-from ghostroll.errors import SourceUnreadable
+from ghostroll.errors import MachineShort, SourceUnreadable
 from ghostroll.model import Source
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -45,7 +45,7 @@ def open_source(medium: Medium, source: Source, *, around_cache: bool = False) -
 
     Leaving without an error vouches that the whole file was read, that it is as the inventory has it,
     and that the card is still the same one. Raises SourceUnreadable for a trouble of this file,
-    CardGone where no byte of the card may be believed.
+    CardGone where no byte of the card may be believed, MachineShort where nobody can tell.
     """
     try:
         with open_below(medium.root, source.path, _FILE) as descriptor:
@@ -61,6 +61,8 @@ def open_source(medium: Medium, source: Source, *, around_cache: bool = False) -
             # The card's pages are not needed twice; the library's copy is what renders read.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     except OSError as error:
+        if error.errno in MachineShort.numbers:
+            raise MachineShort.explain(error) from error
         medium.check_present()
         raise SourceUnreadable(_explain(error)) from error
     medium.check_present()

@@ -9,6 +9,7 @@ from itertools import islice
 from ghostroll.cards.judging import ListingKey
 from ghostroll.cards.mounts import Mount
 from ghostroll.cards.sight import Listing
+from ghostroll.errors import MachineShort
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ENTRIES = 70_000  # of a top folder that are looked at: FAT has no more
@@ -17,10 +18,15 @@ _MARKER = ".ghostroll/library.json"
 
 
 def list_root(mount: Mount) -> Listing:
-    """The folders at the top of a mounted volume. Nothing stays open; whatever goes wrong is in the answer."""
+    """The folders at the top of a mounted volume. Nothing stays open; whatever goes wrong is in the answer.
+
+    Raises OSError where files run out: that says nothing about the volume.
+    """
     try:
         descriptor = os.open(mount.point, _FOLDER)
     except OSError as error:
+        if error.errno in MachineShort.numbers:
+            raise
         return Listing(error=error.strerror or str(error))
     try:
         device = os.fstat(descriptor).st_dev
@@ -32,6 +38,8 @@ def list_root(mount: Mount) -> Listing:
             folders = tuple(os.fsencode(entry.name) for entry in islice(found, _FOLDERS))
         return Listing(folders, library=_is_library(descriptor))
     except OSError as error:
+        if error.errno in MachineShort.numbers:
+            raise
         return Listing(error=error.strerror or str(error))
     finally:
         os.close(descriptor)
@@ -56,10 +64,14 @@ class RootReader:
         self._lock = threading.Lock()
         self._answers: dict[ListingKey, Listing] = {}
         self._asked: dict[ListingKey, threading.Thread] = {}
+        self._in_vain: set[ListingKey] = set()  # asked while files had run out
 
     def ask(self, key: ListingKey, mount: Mount) -> None:
-        """Begin to list a mount, unless that was done before."""
-        if key in self._asked:
+        """Begin to list a mount, unless that was done before and not in vain."""
+        with self._lock:
+            in_vain = key in self._in_vain
+            self._in_vain.discard(key)
+        if key in self._asked and not in_vain:
             return
         thread = threading.Thread(target=self._list, args=(key, mount), name=f"list-{mount.id}", daemon=True)
         self._asked[key] = thread
@@ -76,6 +88,7 @@ class RootReader:
             del self._asked[key]
         with self._lock:
             self._answers = {key: answer for key, answer in self._answers.items() if key in keys}
+            self._in_vain.intersection_update(keys)
 
     def close(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for each thread; False where one is stuck."""
@@ -85,7 +98,12 @@ class RootReader:
         return not any(thread.is_alive() for thread in threads)
 
     def _list(self, key: ListingKey, mount: Mount) -> None:
-        answer = list_root(mount)
+        try:
+            answer = list_root(mount)
+        except OSError:  # files have run out: the next look asks again
+            with self._lock:
+                self._in_vain.add(key)
+            return
         with self._lock:
             self._answers[key] = answer
         self._on_done()

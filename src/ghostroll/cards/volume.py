@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import pyudev
 
 from ghostroll.cards.blocks import parse_properties
-from ghostroll.cards.mounts import find_mount, read_mounts
+from ghostroll.cards.mounts import MOUNTINFO, Mount, find_mount, read_mounts
 from ghostroll.cards.sight import CARDS_FOLDER
-from ghostroll.errors import CardFailing, CardGone, GhostrollError, UsageError
+from ghostroll.errors import CardFailing, CardGone, GhostrollError, MachineShort, TransientError, UsageError
 from ghostroll.model import Volume
 
 _UNNAMED = "CARD"  # what a card without a label is called
@@ -43,7 +43,10 @@ class Medium:
     diskseq: str | None
 
     def check_present(self) -> None:
-        """Raise CardGone unless the medium that was identified is the one in the slot now."""
+        """Raise CardGone unless the medium that was identified is the one in the slot now.
+
+        Raises MachineShort where this can't be told just now.
+        """
         try:
             found = os.stat(self.root)
         except OSError as error:
@@ -62,13 +65,14 @@ class Medium:
 
 def tell_filesystem(path: bytes) -> str:
     """The type of the filesystem that a path (or the nearest folder above it) is on; "" if unknown."""
-    real = os.path.realpath(path)
-    mount = find_mount(real, read_mounts())
+    mount = _find_mount(os.path.realpath(path))
     return "" if mount is None else mount.filesystem
 
 
 def identify_volume(path: bytes) -> tuple[Volume, Medium]:
     """Tell what volume a folder is. Raises UsageError where it is no folder, CardFailing where its card fails.
+
+    Raises TransientError where this machine can't tell.
 
     A folder inside a filesystem is a volume of its own: its UUID is the filesystem's with the folder's
     path, its size is the filesystem's.
@@ -81,7 +85,7 @@ def identify_volume(path: bytes) -> tuple[Volume, Medium]:
         space = os.statvfs(real)
     except OSError as error:
         raise explain_unreadable(shown, error) from error
-    mount = find_mount(real, read_mounts())
+    mount = _find_mount(real)
     disk = _find_disk(found.st_dev)
     filesystem = mount.filesystem if mount is not None else ""
     uuid, label = _ask_udev(found.st_dev)
@@ -113,6 +117,8 @@ def identify_volume(path: bytes) -> tuple[Volume, Medium]:
 
 def explain_unreadable(shown: str, error: OSError) -> GhostrollError:
     """What to tell of a card's folder that can't be looked at: whether the path is wrong, or the card is."""
+    if error.errno in MachineShort.numbers:
+        return MachineShort.explain(error)
     if error.errno == errno.ENOTDIR:
         return UsageError(f"{shown} is not a folder: give the folder where the card is mounted")
     if error.errno in _OF_THE_PATH:
@@ -125,6 +131,18 @@ def explain_unreadable(shown: str, error: OSError) -> GhostrollError:
         else "mount it anew, and try again"
     )
     return CardFailing(f"the card at {shown} can't be read ({error.strerror}): {remedy}")
+
+
+def _find_mount(real: bytes) -> Mount | None:
+    """The mount that a real path is on. Raises TransientError where the kernel doesn't tell what is mounted."""
+    try:
+        return find_mount(real, read_mounts())
+    except OSError as error:
+        if error.errno in MachineShort.numbers:
+            raise MachineShort.explain(error) from error
+        raise TransientError(
+            f"what is mounted on this machine can't be told ({MOUNTINFO}: {error.strerror}): mount /proc, and try again"
+        ) from error
 
 
 def _find_disk(device: int) -> str | None:
@@ -149,7 +167,9 @@ def _read(folder: str, name: str) -> str:
     try:
         with open(os.path.join(folder, name), encoding="ascii") as file:
             return file.read().strip()
-    except OSError:
+    except OSError as error:
+        if error.errno in MachineShort.numbers:  # says nothing about the device
+            raise MachineShort.explain(error) from error
         return ""
 
 

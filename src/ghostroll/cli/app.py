@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import os
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typer import TyperException
 
 from ghostroll import __version__
 from ghostroll.cli.streams import open_streams
-from ghostroll.errors import GhostrollError, StateUnusable, UsageError
+from ghostroll.errors import GhostrollError, MachineShort, StateUnusable, UsageError
 from ghostroll.observe.wording import say_name
 
 # In the order in which help lists them. Only the module of the command that is typed is loaded: a card's first
@@ -92,6 +93,24 @@ def _run() -> int:
         return _tell(_say_usage(error), UsageError.exit_code)
     except sqlite3.DatabaseError as error:
         return _tell(_say_trouble(error), StateUnusable.exit_code)
+    except (OSError, MemoryError, RuntimeError) as error:
+        short = MachineShort.find(error)
+        if short is not None:
+            return _tell(str(short), short.exit_code)
+        if not isinstance(error, FileNotFoundError) or _is_somewhere():
+            raise
+        return _tell(
+            "the folder that this was started in is gone: change to another one", UsageError.exit_code
+        )
+
+
+def _is_somewhere() -> bool:
+    """Whether a path that is not absolute can mean anything."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _say_trouble(error: sqlite3.DatabaseError) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from ghostroll.cards.sight import ORDINARY, PASSING, Insertion, Seen
-from ghostroll.errors import CardGone, GhostrollError, ParkError
+from ghostroll.errors import CardGone, GhostrollError, ParkError, TransientError
 from ghostroll.model import JobId, Safety
 from ghostroll.observe.wording import say_bytes
 from ghostroll.station.station import Station
@@ -203,7 +203,7 @@ class Attendants:
             return
         except GhostrollError as error:
             known, attendance.trouble = attendance.trouble, str(error)
-            attendance.passing = isinstance(error, ParkError)
+            attendance.passing = isinstance(error, ParkError | TransientError)
             if attendance.trouble != known:  # said once, however often it is tried
                 self._log.error(f"{seen.title}: NOT SAFE: {error}", card=seen.volume.label)
             return

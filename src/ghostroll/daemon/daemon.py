@@ -199,8 +199,9 @@ class Daemon:
         """Take the state and the library. A library that is not there is waited for; a wrong configuration is not."""
         around = self._around
         self._look_at = around.clock.boot() + _WAITING
-        owner = find_owner(os.fspath(around.settings.state_path))
+        owner = None
         try:
+            owner = find_owner(os.fspath(around.settings.state_path))
             station = Station.open(
                 around.settings,
                 around.clock,

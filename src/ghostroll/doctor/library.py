@@ -26,7 +26,7 @@ _NO_STRANGERS = frozenset({"lost+found", ".ghostroll"})
 class LibraryFacts:
     """`recorded` is the id that the state knows, `remembered` the witness outside, `found` the marker's.
 
-    `trouble` is why the folder can't be opened (`there` and `forbidden` say more), `damage` why its marker can't be
+    `forgotten` is why the witness can't be read, where only it would know. `trouble` is why the folder can't be opened (`there` and `forbidden` say more), `damage` why its marker can't be
     read, and `refused` whether that is a matter of rights: the `writer`'s. `strangers` are what stands in a folder without a marker. `unmounted` is a mount point of fstab, at or
     above the library, where nothing is mounted now.
     """
@@ -35,6 +35,7 @@ class LibraryFacts:
     writer: str
     recorded: str | None = None
     remembered: str | None = None
+    forgotten: str | None = None
     there: bool = True
     forbidden: bool = False
     trouble: str | None = None
@@ -70,6 +71,10 @@ def judge_library(facts: LibraryFacts) -> list[Finding]:
         return [_say_damaged(facts, facts.damage)]
     if facts.trouble is not None and facts.there:
         return [_say_closed(facts, facts.trouble)]
+    if facts.forgotten is not None:
+        why = "without it an empty folder may be one whose disk is not mounted, so that no library is begun"
+        what = f"{facts.witness} can't be read: {facts.forgotten}"
+        return [finding(Check.LIBRARY, what, why, "check its disk, or move that file away")]
     if facts.found is not None and facts.found == (facts.expected or facts.found):
         return [ok(Check.LIBRARY, f"{where} is there")]
     return [_judge_new(facts) if facts.expected is None else _say_missing(facts)]
@@ -135,11 +140,18 @@ def _say_damaged(facts: LibraryFacts, damage: str) -> Finding:
 def read_library(surroundings: Surroundings) -> LibraryFacts:
     """What there is at library.path. May wait for a dying disk."""
     path = os.fsencode(surroundings.settings.library.path)
+    recorded = _recall(os.fspath(surroundings.settings.state_path))
+    remembered = forgotten = None
+    try:
+        remembered = None if recorded else surroundings.witness.recall(path)
+    except OSError as error:
+        forgotten = error.strerror
     facts = LibraryFacts(
         os.fsdecode(path),
         surroundings.writer_name,
-        recorded=_recall(os.fspath(surroundings.settings.state_path)),
-        remembered=surroundings.witness.recall(path),
+        recorded=recorded,
+        remembered=remembered,
+        forgotten=forgotten,
         unmounted=find_unmounted(
             os.path.realpath(path), read_text(FSTAB) or "", [one.point for one in read_mounts()]
         ),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ghostroll.engine.settle import Outcome, Policy, Settlement, settle_outcome
-from ghostroll.errors import GhostrollError, Stopped, TransientError
+from ghostroll.errors import GhostrollError, MachineShort, Stopped, TransientError
 from ghostroll.faults import crash_point
 from ghostroll.model import JobId, Stage, Task
 
@@ -257,8 +257,9 @@ class CrewThread(threading.Thread):
         except Exception as bug:
             if self._queue.is_lost(bug):
                 raise
-            if isinstance(bug, GhostrollError):
-                return [Outcome(task, error=bug) for task in tasks]
+            known = bug if isinstance(bug, GhostrollError) else MachineShort.find(bug)
+            if known is not None:
+                return [Outcome(task, error=known) for task in tasks]
             log.exception("a bug in stage %s", self._crew.stage)
             unexpected = TransientError(f"unexpected {type(bug).__name__}: {bug}")
             return [Outcome(task, error=unexpected) for task in tasks]

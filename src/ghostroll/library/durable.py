@@ -17,7 +17,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ghostroll.errors import LibraryFailing, LibraryNotThere, NoSpace, SourceUnreadable, TransientError
+from ghostroll.errors import (
+    LibraryFailing,
+    LibraryNotThere,
+    MachineShort,
+    NoSpace,
+    SourceUnreadable,
+    TransientError,
+)
 from ghostroll.faults import crash_point
 from ghostroll.model import HEAD_BYTES, Sha256
 
@@ -50,6 +57,8 @@ def library_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace("the library's disk is full: make room and the copy goes on") from error
+        if error.errno in MachineShort.numbers:
+            raise MachineShort.explain(error) from error
         if error.errno == errno.EROFS:
             raise LibraryNotThere("the library's disk is read-only: mount it writable") from error
         if error.errno == errno.ENAMETOOLONG:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ghostroll.disk import make_folder
-from ghostroll.errors import LibraryNotThere, UsageError
+from ghostroll.errors import LibraryNotThere, MachineShort, UsageError
 from ghostroll.library.durable import (
     Folders,
     library_errors,
@@ -24,7 +24,8 @@ HOME = b".ghostroll"
 INCOMING = HOME + b"/incoming"
 ASIDE = HOME + b"/aside"
 _MARKER = HOME + b"/library.json"
-_DISK_TROUBLES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})  # another folder there would do no better
+# Another folder there would do no better.
+_DISK_TROUBLES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, *MachineShort.numbers})
 STRONG_FILESYSTEMS = frozenset({"ext4", "xfs", "btrfs"})
 
 
@@ -45,6 +46,8 @@ class Library:
         try:
             root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
+            if error.errno in MachineShort.numbers:
+                raise MachineShort.explain(error) from error
             remedy = "check" if error.errno in _DISK_TROUBLES else "mount"
             raise LibraryNotThere(
                 f"the library {os.fsdecode(self.path)} is not there ({error.strerror}): {remedy} its disk"
@@ -69,6 +72,8 @@ def read_marker(root: int) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if error.errno in MachineShort.numbers:
+            raise MachineShort.explain(error) from error
         raise LibraryNotThere(
             f"the library's marker can't be read ({error.strerror}): check its disk"
         ) from error
@@ -191,7 +196,9 @@ def clear_incoming(root: int) -> int:
     with library_errors("clearing .ghostroll/incoming"):
         names = os.listdir(os.path.join(os.fsencode(f"/proc/self/fd/{root}"), INCOMING))
         for name in names:
-            os.unlink(INCOMING + b"/" + name, dir_fd=root)
+            # A folder is none of ours, and what is gone is gone: neither keeps the next card waiting.
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                os.unlink(INCOMING + b"/" + name, dir_fd=root)
         return len(names)
 
 

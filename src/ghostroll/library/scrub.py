@@ -61,9 +61,13 @@ def find_foreign(root: int, session: str, is_recorded: Callable[[bytes], bool]) 
     for folder, _, names in os.walk(start + top, onerror=troubles.append):
         for name in sorted(names):
             path = os.path.join(folder, name)[len(start) :]
-            if not is_recorded(path):
+            if is_recorded(path):
+                continue
+            try:
                 size = os.stat(path, dir_fd=root, follow_symlinks=False).st_size
-                yield Checked(path, size, Finding.FOREIGN, None)
+            except FileNotFoundError:  # taken away meanwhile
+                continue
+            yield Checked(path, size, Finding.FOREIGN, None)
     for trouble in troubles:
         if not isinstance(
             trouble, FileNotFoundError

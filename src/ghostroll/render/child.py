@@ -172,5 +172,6 @@ def _spawn(order: dict[str, object], channel: int, stderr: int) -> subprocess.Po
         stderr=stderr,
         pass_fds=(channel,),
         env=environment | _ONE_THREAD | _KEEP_MEMORY,
+        cwd="/",  # where we were started may be gone by now, or a card that is to be let go of
         start_new_session=True,  # a Ctrl-C at the terminal is the parent's business
     )

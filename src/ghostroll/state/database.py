@@ -49,6 +49,7 @@ class Database:
         try:
             with _tell_disk(path):
                 self._migrate()
+            self._file = _identify(path)
         except BaseException:
             self._connection.close()
             raise
@@ -88,7 +89,8 @@ class Database:
     def promise(self) -> Iterator[sqlite3.Connection]:
         """One transaction that, on return, survives a power cut with everything committed before it.
 
-        It must change a row: SQLite does no fsync for an empty commit.
+        It must change a row: SQLite does no fsync for an empty commit. Raises StateUnusable where the file was taken
+        away meanwhile: what is committed then goes with it.
         """
         with self._lock:
             before = self._connection.total_changes
@@ -98,6 +100,7 @@ class Database:
                     yield connection
                     if self._connection.total_changes == before:
                         raise AssertionError("a promise that changes no row is not made durable")
+                self._check_place()
             finally:
                 self._connection.execute("PRAGMA synchronous=NORMAL")
 
@@ -111,13 +114,25 @@ class Database:
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """All that is committed now, and nothing that comes later, for who reads so much that nobody may wait for it.
 
-        Meanwhile others write. Raises what `read` does.
+        Meanwhile others write. Raises what `read` does, and StateUnusable where another file took the state's place.
         """
-        with _tell_disk(self.path), contextlib.closing(_connect(self.path, read_only=True)) as connection:
+        self._check_place()
+        with _tell_disk(self.path), contextlib.closing(_connect(self.path, "mode=ro")) as connection:
             connection.execute("BEGIN")
             # What is seen begins with the first read, not with BEGIN (sqlite.org/lang_transaction.html).
             connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
             yield connection
+
+    def _check_place(self) -> None:
+        """Raise StateUnusable unless the file at the path is the one that is written.
+
+        Where its whole folder is gone it went along with it, and whoever looks at the library says so.
+        """
+        if _identify(self.path) != self._file and _identify(os.path.dirname(os.path.abspath(self.path))):
+            raise StateUnusable(
+                f"the state at {self.path} was moved or replaced while it was in use: nothing that was recorded since"
+                " is in it; run 'ghostroll adopt', then the same command again"
+            )
 
     def close(self) -> None:
         """Close the last connection; SQLite then folds the WAL into the file."""
@@ -141,7 +156,16 @@ def open_reader(path: str) -> sqlite3.Connection:
             f"the state at {path} can't be opened: {error.strerror}; check its permissions"
         ) from error
     check_untouched(path, thorough=False)
-    return _connect(path, read_only=True)
+    return _connect(path, _choose_mode(path))
+
+
+def _identify(path: str) -> tuple[int, int] | None:
+    """Which file is there; None for none that can be seen."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _make_file(path: str) -> None:
@@ -153,11 +177,19 @@ def _make_file(path: str) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664))
 
 
-def _connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
-    uri = f"file://{quote(os.fsencode(os.path.abspath(path)))}"
-    if read_only:
-        # Without -wal there is no owner: a clean file that a stranger may not make a -shm for.
-        uri += "?mode=ro" if os.path.exists(path + "-wal") else "?mode=ro&immutable=1"
+def _choose_mode(path: str) -> str:
+    """How to read a state beside whoever may be at work on it. Only where certainly nobody is, it is as it stands."""
+    try:
+        os.stat(path + "-wal")
+    except FileNotFoundError:
+        return "mode=ro&immutable=1"  # a clean file, that a stranger may not make a -shm for
+    except OSError:  # what can't be seen may hold the newest records; SQLite says what is wrong with it
+        pass
+    return "mode=ro"
+
+
+def _connect(path: str, mode: str = "mode=rwc") -> sqlite3.Connection:
+    uri = f"file://{quote(os.fsencode(os.path.abspath(path)))}?{mode}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
     connection.row_factory = sqlite3.Row
     return connection
@@ -194,7 +226,7 @@ def _find_read_error(path: str) -> str | None:
             with contextlib.suppress(FileNotFoundError), open(name, "rb") as file:
                 while file.read(1 << 20):
                     pass
-        with contextlib.closing(_connect(path, read_only=True)) as connection:
+        with contextlib.closing(_connect(path, _choose_mode(path))) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except OSError as error:
         return error.strerror
@@ -236,18 +268,17 @@ def check_untouched(path: str, *, thorough: bool) -> None:
     newest = len(load_migrations())
     try:
         with open(path, "rb") as file:
-            header = file.read(16)
+            header, size = file.read(16), os.fstat(file.fileno()).st_size
     except OSError as error:
         raise StateUnusable(f"the state at {path} can't be opened: {error.strerror}") from error
     if header and header != b"SQLite format 3\x00":
         raise StateUnusable(
             f"{path} is not a database of ghostroll; it was left untouched: move it away, then run 'ghostroll adopt'"
         )
-    thorough = thorough and (
-        os.path.exists(path + "-wal") or os.path.getsize(path) <= _CHECKED_AT_EVERY_START
-    )
+    mode = _choose_mode(path)
+    thorough = thorough and ("immutable" not in mode or size <= _CHECKED_AT_EVERY_START)
     try:
-        with contextlib.closing(_connect(path, read_only=True)) as connection:
+        with contextlib.closing(_connect(path, mode)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             check = "quick_check(1)" if thorough else "schema_version"
             (damage,) = connection.execute(f"PRAGMA {check}").fetchone()

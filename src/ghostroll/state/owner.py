@@ -47,7 +47,9 @@ def find_owner(state_path: str) -> Owner | None:
         # Shared and for a moment: whoever wants to become the owner just now tries again after 0.1 s.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read_owner(os.pread(descriptor, _LONGEST_WORD, 0))
+        return _read_owner(descriptor)
+    except OSError:  # the disk, or a filesystem without locks
+        return None
     else:
         return None
     finally:
@@ -146,6 +148,11 @@ class Ownership:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            except OSError as error:
+                os.close(descriptor)
+                raise StateUnusable(
+                    f"the state at {state_path} can't be locked ({error.strerror}): check its disk, or change state.path"
+                ) from error
             holder = json.dumps(
                 {"pid": os.getpid(), "command": command} | ({} if socket is None else {"socket": socket})
             )
@@ -154,7 +161,7 @@ class Ownership:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, holder.encode(), 0)
             return cls(descriptor)
-        owner = _read_owner(os.pread(descriptor, _LONGEST_WORD, 0))
+        owner = _read_owner(descriptor)
         os.close(descriptor)
         raise StateHeld(_say_held(state_path, owner))
 
@@ -165,14 +172,14 @@ class Ownership:
         os.close(self._descriptor)
 
 
-def _read_owner(text: bytes) -> Owner:
-    """What an owner left in its lock. It is a courtesy: anything may stand there."""
+def _read_owner(descriptor: int) -> Owner:
+    """What an owner left in its lock. It is a courtesy: anything may stand there, or nothing that can be read."""
     try:
-        word = json.loads(text)
+        word = json.loads(os.pread(descriptor, _LONGEST_WORD, 0))
         return Owner(
             int(word["pid"]), str(word["command"]), str(word["socket"]) if word.get("socket") else None
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Owner()
 
 

@@ -5,7 +5,7 @@ import stat
 
 from ghostroll.cards.volume import Medium, explain_unreadable, identify_volume
 from ghostroll.config import Settings
-from ghostroll.errors import CardFailing, UsageError
+from ghostroll.errors import UsageError
 from ghostroll.library.layout import show_path
 from ghostroll.model import Volume
 
@@ -37,7 +37,7 @@ def is_card_at(root: bytes) -> bool:
         return stat.S_ISDIR(os.stat(root).st_mode)
     except OSError as error:
         told = explain_unreadable(show_path(root), error)
-        if isinstance(told, CardFailing):
+        if not isinstance(told, UsageError):
             raise told from error
         return False
 

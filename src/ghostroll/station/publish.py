@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ghostroll import jobs
 from ghostroll.engine.settle import Outcome
 from ghostroll.errors import Stopped
-from ghostroll.library.durable import exists, is_folder, library_errors
+from ghostroll.library.durable import is_folder, library_errors
 from ghostroll.model import GalleryId, JobId, Publication, Stage, Task
 from ghostroll.publish.folder import publish_to_folder
 from ghostroll.state import galleries, tasks
@@ -117,7 +117,8 @@ def sync_renditions(wiring: Wiring, session: bytes) -> None:
     """On return the names of a session's renditions are on the medium, as their bytes are already."""
     with wiring.library.enter() as root, library_errors("syncing the renditions"):
         folders = [session + b"/" + folder for folder in (SHARE, THUMBS)]
-        wiring.folders.sync(root, [folder for folder in folders if exists(root, folder)])
+        if is_folder(root, session):  # else deleted by hand, or moved
+            wiring.folders.sync(root, [folder for folder in folders if is_folder(root, folder)])
 
 
 def _record_state(

@@ -13,7 +13,7 @@ from ghostroll.engine.settle import Settlement
 from ghostroll.errors import SourceUnreadable, TransientError
 from ghostroll.faults import crash_point
 from ghostroll.jobs import SafetyFacts
-from ghostroll.library.durable import exists, has_size, library_errors, write_whole
+from ghostroll.library.durable import has_size, is_folder, library_errors, write_whole
 from ghostroll.library.identity import INCOMING
 from ghostroll.library.manifest import MANIFEST, SHA256SUMS, Entry, build_manifest, build_sha256sums
 from ghostroll.model import (
@@ -183,7 +183,7 @@ def write_records(wiring: Wiring, session_id: SessionId | None) -> None:
             folder = job_rows.get_session(db, session_id).name.encode()
             due = job_rows.count_records_due(db, session_id)
         with wiring.library.enter() as root, library_errors("writing the manifest"):
-            if exists(root, folder):  # else it was deleted by hand, and is not to be made again
+            if is_folder(root, folder):  # else it was deleted or moved by hand, and is not to be made again
                 for name, build in ((SHA256SUMS, _build_sums), (MANIFEST, _build_manifest)):
                     with wiring.database.snapshot() as db:
                         pieces = build(db, session_id)

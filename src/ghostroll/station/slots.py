@@ -10,7 +10,7 @@ from ghostroll.cards.volume import Medium
 from ghostroll.engine.crew import Crew
 from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Policy
-from ghostroll.errors import CardGone, TransientError, UsageError
+from ghostroll.errors import CardGone, MachineShort, TransientError, UsageError
 from ghostroll.library.durable import library_errors
 from ghostroll.model import Cause, JobId, Safety, Stage, Volume
 from ghostroll.state import jobs as job_rows
@@ -105,6 +105,8 @@ class Slots:
             slot.medium.check_present()
         except CardGone:
             self._park(job)
+        except MachineShort:  # then each finds it out by itself
+            pass
 
     def _make_copy_crew(self, slot: Slot) -> Crew:
         copy = self._wiring.settings.copy

@@ -17,7 +17,7 @@ from ghostroll.config import Settings
 from ghostroll.engine.crew import Clock, Crew
 from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Policy, Settlement
-from ghostroll.errors import GhostrollError, LibraryNotThere, UsageError
+from ghostroll.errors import GhostrollError, LibraryNotThere, TransientError, UsageError
 from ghostroll.library.durable import Folders
 from ghostroll.library.identity import open_library
 from ghostroll.library.layout import show_path
@@ -84,11 +84,12 @@ class Station:
     ) -> Self:
         """Own the state, open the library, recover. No worker runs yet. `socket`: where the owner takes requests.
 
-        Raises StateHeld, StateUnusable, NoSpace, LibraryNotThere or UsageError; then nothing is held.
+        Raises StateHeld, StateUnusable, NoSpace, LibraryNotThere, TransientError or UsageError; then nothing is held.
         """
         state_path = os.fspath(settings.state_path)
         library_path = os.fsencode(settings.library.path)
-        recorded, remembered = _recall_library(state_path), witness.recall(library_path)
+        recorded = _recall_library(state_path)
+        remembered = None if recorded else _recall_witness(witness, library_path)
         try:
             library = open_library(
                 library_path,
@@ -370,11 +371,32 @@ def _tie(database: Database, library_id: str) -> None:
 
 
 def _recall_library(state_path: str) -> str | None:
-    """The library that an existing state belongs to."""
-    if not os.path.exists(state_path):
+    """The library that an existing state belongs to. Raises StateUnusable where it can't be told whether there is one."""
+    try:
+        os.stat(state_path)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError:  # whoever opens the library, or takes the state, says whose it is
+        return None
+    except OSError:  # what can't be seen is not gone; opening it says why
+        pass
     with contextlib.closing(open_reader(state_path)) as db:
         try:
             return job_rows.get_library_id(db)
-        except sqlite3.OperationalError:  # killed before its first migration
-            return None
+        except sqlite3.OperationalError as error:
+            if (
+                error.sqlite_errorcode == sqlite3.SQLITE_ERROR
+            ):  # no such table: killed before its first migration
+                return None
+            raise
+
+
+def _recall_witness(witness: Witness, library: bytes) -> str | None:
+    """The library that was last used at this folder. Raises TransientError where that can't be told: nothing is founded."""
+    try:
+        return witness.recall(library)
+    except OSError as error:
+        raise TransientError(
+            f"which library belongs at {show_path(library)} can't be told, for {witness.file} can't be read"
+            f" ({error.strerror}): check its disk, or move that file away"
+        ) from error

@@ -15,11 +15,16 @@ class Witness:
     file: str | None
 
     def recall(self, library: bytes) -> str | None:
-        """The id of the library that was last used at this folder."""
-        return self._load().get(_key(library))
+        """The id of the library that was last used at this folder. Raises OSError where the file can't be read.
+
+        A file that is not this user's to read is no memory of theirs.
+        """
+        with contextlib.suppress(PermissionError):
+            return self._load().get(_key(library))
+        return None
 
     def remember(self, library: bytes, library_id: str) -> None:
-        """Keep in mind that this library is at this folder; durable on return."""
+        """Keep in mind that this library is at this folder; durable on return. Raises OSError."""
         known = self._load()
         if self.file is None or known.get(_key(library)) == library_id:
             return
@@ -29,7 +34,10 @@ class Witness:
 
     def _load(self) -> dict[str, str]:
         if self.file is not None:
-            with contextlib.suppress(OSError, ValueError), open(self.file, encoding="ascii") as file:
+            with (
+                contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError),
+                open(self.file, encoding="ascii") as file,
+            ):
                 known = json.load(file)
                 if isinstance(known, dict):
                     return {str(key): str(value) for key, value in known.items()}
