@@ -124,11 +124,13 @@ class Database:
             yield connection
 
     def _check_place(self) -> None:
-        """Raise StateUnusable unless the file at the path is the one that is written.
+        """Raise StateUnusable unless the file at the path is the one that is written, and can be seen.
 
         Where its whole folder is gone it went along with it, and whoever looks at the library says so.
         """
-        if _identify(self.path) != self._file and _identify(os.path.dirname(os.path.abspath(self.path))):
+        found = _identify(self.path)
+        folder = os.path.dirname(os.path.abspath(self.path))
+        if found != self._file and (found is not None or os.path.isdir(folder)):
             raise StateUnusable(
                 f"the state at {self.path} was moved or replaced while it was in use: nothing that was recorded since"
                 " is in it; run 'ghostroll adopt', then the same command again"
@@ -160,11 +162,15 @@ def open_reader(path: str) -> sqlite3.Connection:
 
 
 def _identify(path: str) -> tuple[int, int] | None:
-    """Which file is there; None for none that can be seen."""
+    """Which file is there, None for none. Raises StateUnusable where it can't be seen."""
     try:
         found = os.stat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise StateUnusable(
+            f"the state at {path} can't be seen ({error.strerror}): check its disk"
+        ) from error
     return found.st_dev, found.st_ino
 
 

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import grp
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -12,23 +11,21 @@ from typing import Self
 import structlog
 
 from ghostroll import jobs
-from ghostroll.cards.volume import tell_filesystem
 from ghostroll.config import Settings
 from ghostroll.engine.crew import Clock, Crew
 from ghostroll.engine.engine import Engine
 from ghostroll.engine.settle import Policy, Settlement
-from ghostroll.errors import GhostrollError, LibraryNotThere, TransientError, UsageError
+from ghostroll.errors import GhostrollError, UsageError
 from ghostroll.library.durable import Folders
-from ghostroll.library.identity import open_library
-from ghostroll.library.layout import show_path
 from ghostroll.model import Cause, Job, JobId, Safety, Stage, TaskState
 from ghostroll.observe.meter import Meter
 from ghostroll.state import assets, tasks
 from ghostroll.state import jobs as job_rows
-from ghostroll.state.database import Database, open_reader
+from ghostroll.state.database import Database
 from ghostroll.state.owner import Ownership
 from ghostroll.station.cloud import Cloud, open_cloud
 from ghostroll.station.copy import record_failed_copy
+from ghostroll.station.founding import find_library, remember_library, tie_library
 from ghostroll.station.probing import is_anything_parked, note_bucket, probe_causes, try_bucket
 from ghostroll.station.publish import PublishWork
 from ghostroll.station.queue import LedgerQueue
@@ -87,29 +84,13 @@ class Station:
         Raises StateHeld, StateUnusable, NoSpace, LibraryNotThere, TransientError or UsageError; then nothing is held.
         """
         state_path = os.fspath(settings.state_path)
-        library_path = os.fsencode(settings.library.path)
-        recorded = _recall_library(state_path)
-        remembered = None if recorded else _recall_witness(witness, library_path)
-        try:
-            library = open_library(
-                library_path,
-                new_id=f"{clock.random.getrandbits(128):032x}",
-                expected=recorded or remembered,
-                filesystem=tell_filesystem(library_path),
-                allow_weak=settings.library.allow_weak_filesystem,
-            )
-        except LibraryNotThere as error:
-            if recorded is None and remembered is not None:
-                raise LibraryNotThere(
-                    f"{error}; if it is gone for good, remove its line from {witness.file}"
-                ) from error
-            raise
+        library = find_library(settings, witness, new_id=f"{clock.random.getrandbits(128):032x}")
         ownership = Ownership.take(state_path, command=command, socket=socket)
         try:
             database = Database(state_path)
             try:
-                _tie(database, library.id)
-                _remember(witness, library_path, library.id, log)
+                tie_library(database, library)
+                remember_library(witness, library, log)
                 folders = Folders(_find_group(settings.library.group))
                 cloud = open_cloud(settings)
                 wiring = Wiring(settings, database, library, clock, Meter(clock.boot), log, folders, cloud)
@@ -330,16 +311,6 @@ class Station:
                 ensure_session(self.wiring, job)
 
 
-def _remember(witness: Witness, path: bytes, library_id: str, log: structlog.stdlib.BoundLogger) -> None:
-    try:
-        witness.remember(path, library_id)
-    except OSError as error:
-        log.warning(
-            f"which library is at {show_path(path)} can't be remembered in {witness.file} ({error.strerror}):"
-            " if its disk is not mounted one day, nothing will tell"
-        )
-
-
 def _find_group(name: str) -> int | None:
     """The id of the group that owns new folders. Raises UsageError where this user can't give them to it."""
     if not name:
@@ -355,48 +326,3 @@ def _find_group(name: str) -> int | None:
             f"this user is not in library.group {name!r}: add it with 'usermod -aG', or change library.group"
         )
     return group
-
-
-def _tie(database: Database, library_id: str) -> None:
-    """A state describes one library, for good."""
-    with database.write() as db:
-        known = job_rows.get_library_id(db)
-        if known is None:
-            job_rows.set_library_id(db, library_id)
-            return
-    if known != library_id:
-        raise LibraryNotThere(
-            f"the state at {database.path} belongs to another library: mount the right disk, or change state.path"
-        )
-
-
-def _recall_library(state_path: str) -> str | None:
-    """The library that an existing state belongs to. Raises StateUnusable where it can't be told whether there is one."""
-    try:
-        os.stat(state_path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except PermissionError:  # whoever opens the library, or takes the state, says whose it is
-        return None
-    except OSError:  # what can't be seen is not gone; opening it says why
-        pass
-    with contextlib.closing(open_reader(state_path)) as db:
-        try:
-            return job_rows.get_library_id(db)
-        except sqlite3.OperationalError as error:
-            if (
-                error.sqlite_errorcode == sqlite3.SQLITE_ERROR
-            ):  # no such table: killed before its first migration
-                return None
-            raise
-
-
-def _recall_witness(witness: Witness, library: bytes) -> str | None:
-    """The library that was last used at this folder. Raises TransientError where that can't be told: nothing is founded."""
-    try:
-        return witness.recall(library)
-    except OSError as error:
-        raise TransientError(
-            f"which library belongs at {show_path(library)} can't be told, for {witness.file} can't be read"
-            f" ({error.strerror}): check its disk, or move that file away"
-        ) from error
