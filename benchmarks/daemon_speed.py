@@ -30,6 +30,7 @@ _SUFFIXES = {PHOTOS: ".JPG", FILES: ".BIN"}
 _NAMES = ("ONE", "TWO")
 _MB = 1_000_000
 _TIMEOUT = 300.0
+_LOOK = 0.02  # seconds between two looks at the log, as `wait_for` takes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Span:
 
     @property
     def rate(self) -> float:
-        """Megabytes a second."""
-        return self.size / _MB / (self.ended - self.began)
+        """Megabytes a second. What began and ended between two looks took no longer than from one to the next."""
+        return self.size / _MB / max(self.ended - self.began, _LOOK)
 
 
 def measure_speed(stage: Stage, kind: str, *, photos: int, megapixels: float, rounds: int) -> list[Figure]:

@@ -35,7 +35,7 @@ def test_cards_come_and_go(container: Container, names: dict[str, Path], partiti
         reader.wait_until_empty()
         container.settle()
         assert container.mounted() == []
-    said = [entry["MESSAGE"] for entry in container.journal(CARD_UNITS, _COMM="python")]
+    said = [entry["MESSAGE"] for entry in container.journal(CARD_UNITS, SYSLOG_IDENTIFIER="ghostroll-card")]
     assert sum("mounted read-only" in line for line in said) == 3
     assert sum("let go: its card is gone" in line for line in said) == 3
 
@@ -101,7 +101,9 @@ def test_a_damaged_card(container: Container, names: dict[str, Path], tmp_path: 
     container.settle()
     assert container.mounted() == []
     said = [
-        entry for entry in container.journal(CARD_UNITS, _COMM="python") if "empty" not in entry["MESSAGE"]
+        entry
+        for entry in container.journal(CARD_UNITS, SYSLOG_IDENTIFIER="ghostroll-card")
+        if "empty" not in entry["MESSAGE"]
     ]
     assert len({entry["MESSAGE"] for entry in said}) == 1
     assert re.search(r"loop\d+: .*(can't be mounted|refuse|damaged)", said[0]["MESSAGE"])
