@@ -79,9 +79,7 @@ def _recall_library(state_path: str) -> str | None:
         try:
             return job_rows.get_library_id(db)
         except sqlite3.OperationalError as error:
-            if (
-                error.sqlite_errorcode == sqlite3.SQLITE_ERROR
-            ):  # no such table: killed before its first migration
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # no table: killed before its first migration
                 return None
             raise
 

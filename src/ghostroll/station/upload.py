@@ -36,9 +36,8 @@ class UploadWork:
     def __init__(self, wiring: Wiring, cloud: Cloud) -> None:
         self._wiring, self._cloud = wiring, cloud
         self._stopping = threading.Event()
-        with suppress(
-            Exception
-        ):  # whoever sends something meets it again, and says so; cards are copied all the same
+        # Whoever sends something meets it again, and says so; cards are copied all the same.
+        with suppress(Exception):
             cloud.bucket.prepare()  # while the card is scanned: the link must not wait for it
 
     def run(self, tasks_: Sequence[Task]) -> Sequence[Outcome]:
