@@ -4,6 +4,7 @@ import errno
 import socket
 import ssl
 from typing import Any
+from urllib.request import getproxies_environment
 
 import botocore.exceptions as known
 import pytest
@@ -29,6 +30,14 @@ def _answer(code: str, status: int, **more: Any) -> known.ClientError:
         },
         "PutObject",
     )
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine at hand goes through is no matter of these sentences."""
+    for name in getproxies_environment():
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +140,10 @@ def _wrapped(reason: Exception) -> known.EndpointConnectionError:
                 error=ProtocolError("aborted", ConnectionResetError(errno.ECONNRESET, "x")),
             ),
             "was cut",
+        ),
+        (
+            known.HTTPClientError(error=ProtocolError("chunk", ValueError("no hexadecimal"))),
+            "can't be reached",
         ),
         (known.ProxyConnectionError(proxy_url="http://p"), "proxy"),
         (ResponseParserError("<html>"), "no S3 store"),

@@ -180,8 +180,8 @@ def _refuse_line(error: Exception, place: Place) -> GhostrollError:  # noqa: PLR
             return TargetUnreachable(f"The proxy on the way to {host} can't be reached; {goes_on}.")
         case known.ConnectTimeoutError() | known.ReadTimeoutError():
             return TargetUnreachable(f"{host} does not answer in time; {goes_on}.")
-        case known.HTTPClientError() if any(isinstance(one, ValueError) for one in _walk(error)):
-            return _refuse_unwritten(error, place)
+        case known.HTTPClientError() if (unwritten := _refuse_unwritten(error, place)) is not None:
+            return unwritten
         case known.ConnectionClosedError() | known.EndpointConnectionError() | known.HTTPClientError():
             return TargetUnreachable(f"{_say_line(error, host)}; {goes_on}.")
         case known.IncompleteReadError():
@@ -234,13 +234,23 @@ def _refuse_chain(error: Exception, place: Place) -> GhostrollError:
             )
 
 
-def _refuse_unwritten(error: Exception, place: Place) -> GhostrollError:
-    """A request that could not even be begun: only a token and a proxy's address come from outside unread."""
-    if any(isinstance(one, ValueError) and "header value" in str(one) for one in _walk(error)):
+def _refuse_unwritten(error: Exception, place: Place) -> GhostrollError | None:
+    """A request that could not even be begun: only a token and a proxy's address come from outside unread.
+
+    Where there is no proxy such an error is one of an answer that makes no sense.
+    """
+    from urllib.request import getproxies_environment  # noqa: PLC0415  # 20 ms that are botocore's otherwise
+
+    values = [one for one in _walk(error) if isinstance(one, ValueError)]
+    if any("header value" in str(one) for one in values):
         return TargetRefused(
             f"The credentials for the bucket {place.bucket} hold a line end or another sign that none has: {_KEYS}."
         )
-    return TargetRefused("HTTPS_PROXY or HTTP_PROXY is no address of a proxy: correct it, or take it away.")
+    if values and getproxies_environment():
+        return TargetRefused(
+            "HTTPS_PROXY or HTTP_PROXY is no address of a proxy: correct it, or take it away."
+        )
+    return None
 
 
 def _refuse_tls(error: Exception, place: Place) -> GhostrollError:
