@@ -22,7 +22,7 @@ import os
 from ghostroll.publish.s3.client import make_client, make_session
 from ghostroll.publish.s3.place import Place
 place = Place("photos", region="eu-central-1", endpoint_url="http://store.test:9000")
-client = make_client(make_session(os.environ), place)
+client = make_client(make_session(place, os.environ), place)
 client.put_object(Bucket="photos", Key="from-the-sandbox", Body=b"x", ContentLength=1)
 """
 DROP_IN = """\
