@@ -55,6 +55,7 @@ class InnocentError(TransientError):
     verdict = Verdict.AGAIN
 
 
+_NO_MEMORY = "this machine has no memory left: end what else runs on it"
 _NO_THREAD = "can't start new thread"  # all that tells it from other RuntimeErrors: CPython, _threadmodule.c
 
 
@@ -70,8 +71,16 @@ class MachineShort(TransientError):
     numbers = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
     @classmethod
+    def check(cls, error: OSError) -> None:
+        """Raise it where that is what an error means."""
+        if error.errno in cls.numbers:
+            raise cls.explain(error) from error
+
+    @classmethod
     def explain(cls, error: OSError) -> Self:
         """The sentence for such an error."""
+        if error.errno == errno.ENOMEM:
+            return cls(_NO_MEMORY)
         return cls(
             f"this machine can open no more files ({error.strerror}): end what else runs on it, or give ghostroll"
             " a higher limit (LimitNOFILE= of its service, ulimit -n in a shell)"
@@ -84,7 +93,7 @@ class MachineShort(TransientError):
             case OSError() if error.errno in cls.numbers:
                 return cls.explain(error)
             case MemoryError():
-                return cls("this machine has no memory left: end what else runs on it")
+                return cls(_NO_MEMORY)
             case RuntimeError() if str(error) == _NO_THREAD:
                 return cls(
                     "this machine starts no more threads: end what else runs on it, or give ghostroll a higher limit"

@@ -66,8 +66,7 @@ def _walk(
                     locked = not entry.st_mode & _WRITABLE
                     yield Found(path, entry.st_size, tell_time(entry), tell_kind(path), protected=locked)
     except OSError as error:
-        if error.errno in MachineShort.numbers:
-            raise MachineShort.explain(error) from error
+        MachineShort.check(error)
         medium.check_present()
         yield _failed(folder or b".", f"can't be listed ({error.strerror})")
         return

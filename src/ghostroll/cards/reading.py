@@ -61,8 +61,7 @@ def open_source(medium: Medium, source: Source, *, around_cache: bool = False) -
             # The card's pages are not needed twice; the library's copy is what renders read.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     except OSError as error:
-        if error.errno in MachineShort.numbers:
-            raise MachineShort.explain(error) from error
+        MachineShort.check(error)
         medium.check_present()
         raise SourceUnreadable(_explain(error)) from error
     medium.check_present()

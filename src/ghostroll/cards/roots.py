@@ -64,14 +64,11 @@ class RootReader:
         self._lock = threading.Lock()
         self._answers: dict[ListingKey, Listing] = {}
         self._asked: dict[ListingKey, threading.Thread] = {}
-        self._in_vain: set[ListingKey] = set()  # asked while files had run out
 
     def ask(self, key: ListingKey, mount: Mount) -> None:
         """Begin to list a mount, unless that was done before and not in vain."""
-        with self._lock:
-            in_vain = key in self._in_vain
-            self._in_vain.discard(key)
-        if key in self._asked and not in_vain:
+        asked = self._asked.get(key)
+        if asked is not None and (asked.is_alive() or key in self.answers()):
             return
         thread = threading.Thread(target=self._list, args=(key, mount), name=f"list-{mount.id}", daemon=True)
         self._asked[key] = thread
@@ -88,7 +85,6 @@ class RootReader:
             del self._asked[key]
         with self._lock:
             self._answers = {key: answer for key, answer in self._answers.items() if key in keys}
-            self._in_vain.intersection_update(keys)
 
     def close(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for each thread; False where one is stuck."""
@@ -100,9 +96,7 @@ class RootReader:
     def _list(self, key: ListingKey, mount: Mount) -> None:
         try:
             answer = list_root(mount)
-        except OSError:  # files have run out: the next look asks again
-            with self._lock:
-                self._in_vain.add(key)
+        except OSError:  # files have run out: without an answer the next look asks again
             return
         with self._lock:
             self._answers[key] = answer

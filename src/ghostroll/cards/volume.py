@@ -138,8 +138,7 @@ def _find_mount(real: bytes) -> Mount | None:
     try:
         return find_mount(real, read_mounts())
     except OSError as error:
-        if error.errno in MachineShort.numbers:
-            raise MachineShort.explain(error) from error
+        MachineShort.check(error)
         raise TransientError(
             f"what is mounted on this machine can't be told ({MOUNTINFO}: {error.strerror}): mount /proc, and try again"
         ) from error
@@ -168,8 +167,7 @@ def _read(folder: str, name: str) -> str:
         with open(os.path.join(folder, name), encoding="ascii") as file:
             return file.read().strip()
     except OSError as error:
-        if error.errno in MachineShort.numbers:  # says nothing about the device
-            raise MachineShort.explain(error) from error
+        MachineShort.check(error)  # says nothing about the device
         return ""
 
 

@@ -57,8 +57,7 @@ def library_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace("the library's disk is full: make room and the copy goes on") from error
-        if error.errno in MachineShort.numbers:
-            raise MachineShort.explain(error) from error
+        MachineShort.check(error)
         if error.errno == errno.EROFS:
             raise LibraryNotThere("the library's disk is read-only: mount it writable") from error
         if error.errno == errno.ENAMETOOLONG:

@@ -46,8 +46,7 @@ class Library:
         try:
             root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            if error.errno in MachineShort.numbers:
-                raise MachineShort.explain(error) from error
+            MachineShort.check(error)
             remedy = "check" if error.errno in _DISK_TROUBLES else "mount"
             raise LibraryNotThere(
                 f"the library {os.fsdecode(self.path)} is not there ({error.strerror}): {remedy} its disk"
@@ -72,8 +71,7 @@ def read_marker(root: int) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        if error.errno in MachineShort.numbers:
-            raise MachineShort.explain(error) from error
+        MachineShort.check(error)
         raise LibraryNotThere(
             f"the library's marker can't be read ({error.strerror}): check its disk"
         ) from error
