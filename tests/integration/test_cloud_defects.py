@@ -1,9 +1,7 @@
 """What a review of the bucket's part proved wrong once: a sentence each, and never again."""
 
-import contextlib
 import io
 import os
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,61 +12,37 @@ from typing import Any
 import pytest
 from clouds import fetch, find_page, make_cloud_person, read_gallery
 from commanding import Person, write_photo
-from ledger import CREATED, add_files, add_job, add_session, found
+from ledger import add_job, found
 from promises import ask
 from running import KILLED
+from secured import add_secured_job, find_gallery, find_session, make_picture, make_settings
 from stores import Store
 
 from ghostroll import jobs
 from ghostroll.cli.opening import open_station
-from ghostroll.config import Library as LibrarySettings
-from ghostroll.config import Publish, Settings
-from ghostroll.config.settings import S3, Originals, PublishTarget
-from ghostroll.engine.settle import Outcome, Policy, Settlement, settle_outcome
-from ghostroll.errors import TargetRefused, TransientError
+from ghostroll.config import Publish
+from ghostroll.config.settings import S3, Originals
 from ghostroll.model import (
-    Cause,
     GalleryId,
     JobId,
     ObjectId,
-    PhotoInfo,
     Safety,
-    SessionId,
-    Sha256,
-    Source,
-    SourceState,
     Stage,
-    Task,
-    TaskId,
     TaskState,
 )
 from ghostroll.state import assets, galleries, objects, tasks
 from ghostroll.state import jobs as job_rows
 from ghostroll.state.galleries import FOLDER, Signed
 from ghostroll.state.objects import ObjectKind, ObjectState
-from ghostroll.state.pictures import Picture
 from ghostroll.station.galleries import add_bucket_gallery, finish_galleries, record_picture, want_original
-from ghostroll.station.probing import note_bucket, try_bucket
 from ghostroll.station.renewing import renew_addresses
 from ghostroll.station.review import review_job
 from ghostroll.station.station import Station
 from ghostroll.station.summary import Moments, summarize
-from ghostroll.station.telling import tell_settlement
-from ghostroll.station.upkeep import is_link_settled, publish_job, revive_job, want_link
+from ghostroll.station.upkeep import is_link_settled, revive_job, want_link
 from ghostroll.station.upload import UploadWork
 from ghostroll.station.wiring import Wiring
 from ghostroll.station.witness import Witness
-
-OFFLINE = "There is no network to the store"
-
-
-def make_settings(tmp_path: Path, publish: Publish | None = None) -> Settings:
-    """A library whose galleries go to a bucket that nobody ever asks."""
-    s3 = Publish(target=PublishTarget.S3, s3=S3(bucket="nobody-asks", endpoint_url="http://127.0.0.1:9"))
-    return Settings(
-        library=LibrarySettings(path=tmp_path / "library", keep_free_mib=1),
-        publish=s3 if publish is None else replace(publish, target=s3.target, s3=s3.s3),
-    )
 
 
 @pytest.fixture
@@ -76,78 +50,6 @@ def station(tmp_path: Path) -> Iterator[Station]:
     """A station with a bucket; nobody works."""
     with open_station(make_settings(tmp_path), "test", quiet=True, witness=Witness(None)) as made:
         yield made
-
-
-def add_secured_job(wiring: Wiring, name: str, files: int = 1) -> tuple[JobId, list[Source]]:
-    """A job in a session of its own, whose files are in the library, and a gallery for it in the bucket."""
-    job = add_job(wiring.database)
-    session = add_session(wiring.database, job, name)
-    sources = add_files(wiring.database, job, files)
-    (Path(os.fsdecode(wiring.library.path)) / name / "share").mkdir(parents=True)
-    with wiring.database.write() as db:
-        tasks.forget_job(db, job)
-        for source in sources:
-            asset = assets.put_asset(
-                db,
-                Sha256(name.encode().ljust(24, b"-") + source.id.to_bytes(8, "big")),
-                size=source.size,
-                head=Sha256(bytes(32)),
-                path=f"{name}/originals/{source.id}.JPG".encode(),
-                session=session,
-                verified_at=1,
-            )
-            assets.settle_source(db, source.id, SourceState.STORED, asset)
-        job_rows.set_safety(db, job, Safety.SECURED, at=CREATED)
-        add_bucket_gallery(wiring, db, job, session)
-        tasks.forget_job(db, job)
-        return job, assets.list_sources(db, job)
-
-
-def find_gallery(wiring: Wiring, job: JobId) -> GalleryId:
-    """A job's gallery in the bucket."""
-    with wiring.database.read() as db:
-        row = db.execute(
-            "SELECT gallery.id FROM gallery JOIN job USING (session_id) WHERE job.id = ? AND place <> 'folder'",
-            (job,),
-        ).fetchone()
-    return GalleryId(row[0])
-
-
-def make_picture(source: Source) -> Picture:
-    """What a render has made of a source."""
-    info = PhotoInfo(None, None, None, None, None)
-    return Picture(source.id, source.path, source.kind, f"{source.id}.jpg", 4, 3, 10, 5, info, None)
-
-
-def tell_states(wiring: Wiring, job: JobId) -> list[str]:
-    """How a job's tasks are."""
-    with wiring.database.read() as db:
-        return [row[0] for row in db.execute("SELECT state FROM task WHERE job_id = ? ORDER BY id", (job,))]
-
-
-@pytest.mark.parametrize("ask_for", [publish_job, want_link])
-def test_request_for_one_job_forgets_no_other(station: Station, ask_for: object) -> None:
-    """While uploads wait for the network, a person asks for one job's link: the others' uploads still go on by themselves."""
-    wiring = station.wiring
-    (first, _), (second, sources) = add_secured_job(wiring, "first"), add_secured_job(wiring, "second")
-    with wiring.database.write() as db:
-        record_picture(db, wiring, sources[0], find_session(wiring, second), make_picture(sources[0]))
-        tasks.park_bucket(db, Cause.NETWORK_DOWN, OFFLINE)
-    wiring.outage.meet(Cause.NETWORK_DOWN, OFFLINE, wiring.clock.boot())
-    assert callable(ask_for)
-    ask_for(wiring, first)
-    wiring.outage.try_at = 0.0
-    try_bucket(wiring, lambda: None)
-    assert wiring.outage.cause is not None or "parked" not in tell_states(wiring, second)
-
-
-def find_session(wiring: Wiring, job: JobId) -> SessionId:
-    """A job's session."""
-    with wiring.database.read() as db:
-        one = job_rows.get_job(db, job)
-    assert one is not None
-    assert one.session_id is not None
-    return one.session_id
 
 
 def test_archive_is_made_after_a_lost_rendition(station: Station) -> None:
@@ -239,133 +141,6 @@ def test_gallery_that_got_in_the_meantime_no_bucket_is_completed(tmp_path: Path)
         found_job = station.get_job(job)
         assert found_job is not None
         assert found_job.publication == "live"
-
-
-def test_outage_that_a_last_page_ended_is_over(station: Station) -> None:
-    """The bucket took a gallery's last page, whose task is gone with its job's: that ends an outage like any other."""
-    wiring = station.wiring
-    job, _ = add_secured_job(wiring, "session")
-    gallery = find_gallery(wiring, job)
-    wiring.outage.meet(Cause.NETWORK_DOWN, OFFLINE, wiring.clock.boot())
-    wiring.waiting.add(Cause.NETWORK_DOWN)
-    with wiring.database.write() as db:
-        tasks.want(db, Stage.PUBLISH, job, gallery)
-        (task,) = tasks.claim(db, Stage.PUBLISH, job=None, limit=1, now=wiring.clock.boot())
-        tasks.settle(db, task, TaskState.DONE, charged=False)
-        tasks.prune_done(db, job)
-    note_bucket(wiring, Settlement(task, TaskState.DONE))
-    assert wiring.outage.cause is None
-
-
-def test_what_was_under_way_when_an_outage_began_waits_with_the_rest(station: Station) -> None:
-    """What fails in another way while the bucket can't be used does not try again by itself: nobody waits for it alone."""
-    wiring = station.wiring
-    job, _ = add_secured_job(wiring, "session")
-    with wiring.database.write() as db:
-        tasks.want(db, Stage.PUBLISH, job, find_gallery(wiring, job))
-        (task,) = tasks.claim(db, Stage.PUBLISH, job=None, limit=1, now=wiring.clock.boot())
-    wiring.outage.meet(Cause.TARGET, "refused", wiring.clock.boot())
-    with wiring.database.write() as db:
-        tasks.settle(db, task, TaskState.READY, charged=True, error="a bug")
-    note_bucket(wiring, Settlement(task, TaskState.READY, charged=True, error="a bug"))
-    with wiring.database.read() as db:
-        assert [*tasks.list_parked(db)] == [Cause.TARGET]
-
-
-def test_one_object_that_is_refused_keeps_no_other(tmp_path: Path) -> None:
-    """A bucket that takes pictures and no originals gets the pictures, however small the original that it refuses."""
-    settings = make_settings(tmp_path, Publish(originals=Originals.ALL))
-    with open_station(settings, "test", quiet=True, witness=Witness(None)) as station:
-        wiring = station.wiring
-        job, sources = add_secured_job(wiring, "session", files=2)
-        with wiring.database.write() as db:
-            want_original(wiring, db, sources[0])
-            (task,) = tasks.claim(db, Stage.UPLOAD, job=None, limit=1, now=wiring.clock.boot())
-            refused = settle_outcome(Outcome(task, error=TargetRefused("no")), Policy(), now=1.0, jitter=0.0)
-            tasks.settle(
-                db, task, refused.state, charged=refused.charged, due=refused.due, cause=refused.cause
-            )
-            record_picture(db, wiring, sources[1], find_session(wiring, job), make_picture(sources[1]))
-            db.execute("UPDATE task SET weight = 1 WHERE id = ?", (task.id,))
-            db.execute("DELETE FROM task WHERE stage = 'publish'")
-        note_bucket(wiring, refused)
-        wiring.outage.try_at = 0.0
-        try_bucket(wiring, lambda: None)
-        with wiring.database.read() as db:
-            ready = db.execute("SELECT id FROM task WHERE state = 'ready'").fetchall()
-        assert len(ready) == 1
-        assert ready[0][0] != task.id
-
-
-def test_what_was_given_up_alone_is_no_outage(station: Station) -> None:
-    """An object that failed again and again in a way of its own waits by itself; whatever else there is goes on."""
-    wiring = station.wiring
-    job, sources = add_secured_job(wiring, "session", files=2)
-    with wiring.database.write() as db:
-        for source in sources:
-            record_picture(db, wiring, source, find_session(wiring, job), make_picture(source))
-        db.execute("DELETE FROM task WHERE stage = 'publish'")
-        (task,) = tasks.claim(db, Stage.UPLOAD, job=None, limit=1, now=wiring.clock.boot())
-        given_up = settle_outcome(
-            Outcome(task, error=TransientError("other bytes")),
-            Policy(attempts=1, waits_for=Cause.TARGET),
-            now=1.0,
-            jitter=0.0,
-        )
-        tasks.settle(db, task, given_up.state, charged=True, due=given_up.due, cause=given_up.cause)
-    note_bucket(wiring, given_up)
-    assert sorted(tell_states(wiring, job)) == ["parked", "ready"]
-
-
-@pytest.mark.parametrize("ask_for", [publish_job, want_link, None])
-def test_next_outage_is_told_too(station: Station, ask_for: object) -> None:
-    """However an outage ended, the next one of the same cause is told of."""
-    wiring = station.wiring
-    job, _ = add_secured_job(wiring, "session")
-    wiring.outage.meet(Cause.NETWORK_DOWN, OFFLINE, wiring.clock.boot())
-    wiring.waiting.add(Cause.NETWORK_DOWN)
-    wiring.outage.try_at = 0.0
-    if callable(ask_for):
-        ask_for(wiring, job)
-    else:
-        try_bucket(wiring, lambda: None)
-    assert wiring.outage.cause is None
-    assert Cause.NETWORK_DOWN not in wiring.waiting
-
-
-def test_what_many_meet_at_once_is_told_once(station: Station) -> None:
-    """Of all threads whose requests fail in the same moment one tells it."""
-    wiring = station.wiring
-    job, _ = add_secured_job(wiring, "session")
-    both, told = threading.Barrier(2), []
-
-    class Slow(set[Cause]):
-        """Known causes, at which two threads look before one adds its own, if they can."""
-
-        def __contains__(self, cause: object) -> bool:
-            known = super().__contains__(cause)
-            with contextlib.suppress(threading.BrokenBarrierError):
-                both.wait(0.5)
-            return known
-
-    class Log:
-        """Counts warnings."""
-
-        def warning(self, sentence: str, **_: object) -> None:
-            told.append(sentence)
-
-        def debug(self, *_: object, **__: object) -> None:
-            """Nobody reads it."""
-
-    wiring.waiting, wiring.log = Slow(), Log()  # type: ignore[assignment]
-    task = Task(TaskId(1), Stage.UPLOAD, job, 1, 0, 1)
-    parked = Settlement(task, TaskState.PARKED, cause=Cause.TARGET, error="refused")
-    threads = [threading.Thread(target=tell_settlement, args=(wiring, parked)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert told == ["waiting: refused"]
 
 
 def test_retry_looks_again_at_what_was_not_confirmed(tmp_path: Path) -> None:
